@@ -1,0 +1,146 @@
+import type { Page } from './page.js';
+import type { TokenCounter } from '../models/token-counter.js';
+
+/** Half-open range of UTF-16 code units in a source's `content`. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+export type Format = 'text' | 'markdown' | 'html' | 'json' | 'code';
+
+/** A retrieved document. `content` is never changed; offsets everywhere refer to it as given. */
+export interface SourceDocument {
+  readonly id: string;
+  readonly content: string;
+  /** Detected from the content where absent. */
+  readonly format?: Format;
+  readonly title?: string;
+  readonly url?: string;
+  /** The retriever's score, higher is better; only its order among the documents of a request counts. */
+  readonly score?: number;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+}
+
+/** A ceiling: a number of tokens, or a share (0–1] of the tokens that came in. */
+export interface Budget {
+  readonly tokens?: number;
+  readonly ratio?: number;
+}
+
+/** How a unit stands on its page, which decides how it is rendered. */
+export type Layout =
+  | { readonly type: 'paragraph' }
+  | { readonly type: 'heading'; readonly level: number }
+  | { readonly type: 'item'; readonly depth: number; readonly marker: string }
+  | { readonly type: 'row'; readonly table: number; readonly header: boolean }
+  | { readonly type: 'code'; readonly language: string }
+  | { readonly type: 'quote' };
+
+/**
+ * The one shape that stages pass on: a piece of a document that is kept or dropped whole.
+ * A block is a paragraph, heading, list item, table row or code block; stages split blocks into
+ * sentences, and sentences into words.
+ */
+export interface Unit {
+  /** Index of the document in `State.documents`. */
+  readonly document: number;
+  /** Index of the block in its page; sentences and words carry that of the block they were cut from. */
+  readonly block: number;
+  readonly kind: 'block' | 'sentence' | 'word';
+  readonly layout: Layout;
+  /** As rendered: white space collapsed, character references decoded. */
+  readonly text: string;
+  /** Where `text` stands in the source: ascending and disjoint. */
+  readonly spans: readonly Span[];
+  /** For each span, where its text begins in `text`. */
+  readonly at: readonly number[];
+  readonly tokens: number;
+  /** Hashed index terms of `text` (see words.ts), in order. */
+  readonly terms: Uint32Array;
+  /** Relevance to the query, higher is better; absent until a stage has scored it. */
+  readonly score?: number;
+  /** Blocks of the same page without which this one cannot be read: its heading, table header or list parent. */
+  readonly needs: readonly number[];
+  /** `verbatim` where absent. */
+  readonly origin?: 'verbatim' | 'generated' | 'embedding';
+}
+
+/** What became of a piece of a document, by which stage, and why. */
+export interface Decision {
+  /** `SourceDocument.id` */
+  readonly document: string;
+  readonly action: 'kept' | 'dropped' | 'replaced';
+  readonly stage: string;
+  readonly spans: readonly Span[];
+  readonly score?: number;
+  readonly reason: string;
+}
+
+/** What a stage is given and hands on. Immutable: a stage returns a new one. */
+export interface State {
+  readonly query: string;
+  readonly documents: readonly SourceDocument[];
+  /** By document; undefined for a document that could not be read and passes through. */
+  readonly pages: readonly (Page | undefined)[];
+  /** By document, then in the order of the page. */
+  readonly units: readonly Unit[];
+  readonly decisions: readonly Decision[];
+}
+
+export interface StageContext {
+  readonly counter: TokenCounter;
+  /** The ceiling for the whole result in tokens; undefined where none was given. */
+  readonly budget?: number;
+  /** Aborted when the caller aborts, and when the deadline has passed. */
+  readonly signal: AbortSignal;
+  /** Resolves at once, or after the event loop has had a turn where this stage has held it for long; throws when aborted. */
+  breathe(): Promise<void>;
+}
+
+/** A stage. It drops, splits, scores or replaces units and records each drop in `decisions`. */
+export interface Compressor {
+  readonly name: string;
+  compress(state: State, context: StageContext): Promise<State>;
+}
+
+export interface CompressionRequest {
+  readonly query: string;
+  readonly documents: readonly SourceDocument[];
+  /** Overrides the pipeline's budget for this request. */
+  readonly budget?: Budget;
+  readonly signal?: AbortSignal;
+}
+
+export interface CompressedDocument {
+  readonly id: string;
+  readonly content: string;
+  readonly spans: readonly Span[];
+  readonly origin: 'verbatim' | 'generated' | 'embedding';
+  readonly tokensBefore: number;
+  readonly tokensAfter: number;
+}
+
+export interface StageReport {
+  readonly name: string;
+  readonly tokensBefore: number;
+  readonly tokensAfter: number;
+  readonly milliseconds: number;
+  /** Why the stage handed on what it was given. */
+  readonly error?: string;
+}
+
+export interface CompressionResult {
+  /** The text to put into the prompt. */
+  readonly context: string;
+  /** The documents of which something was kept. */
+  readonly documents: readonly CompressedDocument[];
+  readonly tokens: {
+    readonly before: number;
+    readonly after: number;
+    readonly budget: number | undefined;
+    readonly counter: string;
+  };
+  readonly decisions: readonly Decision[];
+  readonly stages: readonly StageReport[];
+}
