@@ -28,6 +28,14 @@ export interface Budget {
   readonly ratio?: number;
 }
 
+/** A source span and the stretch of a unit's text that it became. */
+export interface TextSpan extends Span {
+  /** Offset in the unit's text. */
+  readonly at: number;
+  /** Length in the unit's text: `end - start`, or less where the span is one character reference. */
+  readonly length: number;
+}
+
 /** How a unit stands on its page, which decides how it is rendered. */
 export type Layout =
   | { readonly type: 'paragraph' }
@@ -51,10 +59,8 @@ export interface Unit {
   readonly layout: Layout;
   /** As rendered: white space collapsed, character references decoded. */
   readonly text: string;
-  /** Where `text` stands in the source: ascending and disjoint. */
-  readonly spans: readonly Span[];
-  /** For each span, where its text begins in `text`. */
-  readonly at: readonly number[];
+  /** Where `text` stands in the source: ascending and disjoint. What lies between two spans in `text` is a joiner. */
+  readonly spans: readonly TextSpan[];
   readonly tokens: number;
   /** Hashed index terms of `text` (see words.ts), in order. */
   readonly terms: Uint32Array;

@@ -1,0 +1,182 @@
+import type { Budget, Decision, State, Unit } from './contract.js';
+import { ConfigurationError } from './errors.js';
+import { documentHeader, render, type Output, type Rendering } from './render.js';
+import type { TokenCounter } from '../models/token-counter.js';
+
+/**
+ * @returns the ceiling in tokens, or undefined where there is none
+ * @throws ConfigurationError for a negative or fractional number of tokens, or a ratio outside 0 to 1
+ */
+export function budgetTokens(budget: Budget | undefined, before: number): number | undefined {
+  const ceilings: number[] = [];
+  if (budget?.tokens !== undefined) ceilings.push(budget.tokens);
+  if (budget?.ratio !== undefined) ceilings.push(Math.floor(budget.ratio * before));
+  return ceilings.length > 0 ? Math.min(...ceilings) : undefined;
+}
+
+/** @throws ConfigurationError */
+export function checkBudget(budget: Budget | undefined, root = 'budget'): void {
+  if (budget === undefined) return;
+  if (typeof budget !== 'object' || (budget as unknown) === null) {
+    throw new ConfigurationError(root, budget, 'give { tokens } or { ratio }');
+  }
+  const unknown = Object.keys(budget).find((key) => key !== 'tokens' && key !== 'ratio');
+  if (unknown !== undefined) {
+    throw new ConfigurationError(`${root}.${unknown}`, budget[unknown as keyof Budget], 'give tokens or ratio');
+  }
+  const { tokens, ratio } = budget;
+  if (tokens !== undefined && (!Number.isSafeInteger(tokens) || tokens < 0)) {
+    throw new ConfigurationError(`${root}.tokens`, tokens, 'give a whole number of tokens, 0 or more');
+  }
+  if (ratio !== undefined && !(ratio >= 0 && ratio <= 1)) {
+    throw new ConfigurationError(`${root}.ratio`, ratio, 'give a share of the tokens that come in, from 0 to 1');
+  }
+}
+
+export interface Fitting {
+  readonly units: readonly Unit[];
+  readonly rendering: Rendering;
+  readonly decisions: readonly Decision[];
+}
+
+/**
+ * The one place where a token budget is decided: the best units that fit, each with what it needs (its heading,
+ * table header, list parent), counted as rendered. A unit that does not fit is passed over for the next best.
+ * @param budget ceiling in tokens; everything is kept where undefined
+ */
+export function fitBudget(state: State, budget: number | undefined, output: Output, counter: TokenCounter): Fitting {
+  const { units } = state;
+  const order = rank(units);
+  const rankOf = new Map(order.map((index, rank) => [index, rank]));
+  if (budget === undefined) {
+    return { units, rendering: render(state, units, output, counter), decisions: kept(state, units, rankOf) };
+  }
+
+  const selection = new Selection(state, counter);
+  for (const index of order) selection.addWithin(index, budget);
+  let rendering = render(state, selection.units(), output, counter);
+  // The parts of a text can cost less than the whole; take the last and least off until the whole fits.
+  for (let surplus = rendering.tokens - budget, step = 1; surplus > 0; surplus = rendering.tokens - budget, step *= 2) {
+    selection.removeLast(surplus, step);
+    rendering = render(state, selection.units(), output, counter);
+  }
+
+  const keptUnits = selection.units();
+  const decisions: Decision[] = [...kept(state, keptUnits, rankOf)];
+  const isKept = new Set(keptUnits);
+  for (const [index, unit] of units.entries()) {
+    if (isKept.has(unit)) continue;
+    decisions.push({
+      document: state.documents[unit.document]!.id,
+      action: 'dropped',
+      stage: 'budget',
+      spans: unit.spans.map(({ start, end }) => ({ start, end })),
+      ...(unit.score !== undefined && { score: unit.score }),
+      reason:
+        unit.tokens > budget
+          ? `${unit.tokens} tokens alone are over the budget of ${budget}`
+          : `rank ${rankOf.get(index)! + 1} of ${units.length}: no room in ${budget} tokens`,
+    });
+  }
+  return { units: keptUnits, rendering, decisions };
+}
+
+/** Indices of units, best first; unscored ones last; ties in order. */
+function rank(units: readonly Unit[]): number[] {
+  return units
+    .map((_, index) => index)
+    .sort((a, b) => (units[b]!.score ?? -Infinity) - (units[a]!.score ?? -Infinity) || a - b);
+}
+
+function kept(state: State, units: readonly Unit[], rankOf: ReadonlyMap<number, number>): Decision[] {
+  const indexOf = new Map(state.units.map((unit, index) => [unit, index]));
+  return units.map((unit) => ({
+    document: state.documents[unit.document]!.id,
+    action: 'kept',
+    stage: 'budget',
+    spans: unit.spans.map(({ start, end }) => ({ start, end })),
+    ...(unit.score !== undefined && { score: unit.score }),
+    reason: unit.score === undefined ? 'not scored' : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}`,
+  }));
+}
+
+/** Units chosen on their own merit, in that order, and with them what they need. */
+class Selection {
+  readonly #state: State;
+  readonly #counter: TokenCounter;
+  readonly #byBlock = new Map<string, number[]>();
+  readonly #chosen: { index: number; cost: number }[] = [];
+  /** How many of the chosen units keep a unit here, itself included. */
+  readonly #holders = new Map<number, number>();
+  readonly #documents = new Map<number, number>();
+  #cost = 0;
+
+  constructor(state: State, counter: TokenCounter) {
+    this.#state = state;
+    this.#counter = counter;
+    for (const [index, unit] of state.units.entries()) {
+      const key = `${unit.document}:${unit.block}`;
+      const group = this.#byBlock.get(key);
+      if (group) group.push(index);
+      else this.#byBlock.set(key, [index]);
+    }
+  }
+
+  addWithin(index: number, budget: number): void {
+    if (this.#cost >= budget) return;
+    const unit = this.#state.units[index]!;
+    if (unit.tokens + this.#cost > budget) return;
+    const closure = this.#closure(index);
+    let cost = this.#documents.has(unit.document) ? 0 : this.#headerCost(unit.document);
+    for (const member of closure) if (!this.#holders.has(member)) cost += unitCost(this.#state.units[member]!);
+    if (this.#cost + cost > budget) return;
+    this.#cost += cost;
+    this.#chosen.push({ index, cost });
+    for (const member of closure) this.#holders.set(member, (this.#holders.get(member) ?? 0) + 1);
+    this.#documents.set(unit.document, (this.#documents.get(unit.document) ?? 0) + 1);
+  }
+
+  /** Gives up chosen units from the last: at least `count`, and until about `tokens` are free. */
+  removeLast(tokens: number, count: number): void {
+    let free = 0;
+    for (let removed = 0; this.#chosen.length > 0 && (removed < count || free < tokens); removed++) {
+      const { index, cost } = this.#chosen.pop()!;
+      free += cost;
+      this.#cost -= cost;
+      for (const member of this.#closure(index)) release(this.#holders, member);
+      release(this.#documents, this.#state.units[index]!.document);
+    }
+  }
+
+  units(): Unit[] {
+    return this.#state.units.filter((_, index) => this.#holders.has(index));
+  }
+
+  /** The unit and what it needs that is still there. Of a governor that was split, its last part leads in. */
+  #closure(index: number): number[] {
+    const unit = this.#state.units[index]!;
+    const members = [index];
+    for (const block of unit.needs) {
+      const last = this.#byBlock.get(`${unit.document}:${block}`)?.at(-1);
+      if (last !== undefined) members.push(last);
+    }
+    return members;
+  }
+
+  #headerCost(document: number): number {
+    const header = documentHeader(document, this.#state.documents[document]!, this.#state.pages[document]);
+    return this.#counter.count(header) + 2;
+  }
+}
+
+function release(counts: Map<number, number>, key: number): void {
+  const count = counts.get(key)! - 1;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
+}
+
+/** Tokens of a unit with the marks and line breaks that rendering puts around it. */
+function unitCost(unit: Unit): number {
+  if (unit.kind === 'sentence') return unit.tokens + 1;
+  return unit.tokens + (unit.layout.type === 'code' ? 8 : unit.layout.type === 'row' && unit.layout.header ? 10 : 3);
+}

@@ -1,0 +1,30 @@
+import type { Format } from './contract.js';
+import { detectFormat } from './detect-format.js';
+import { extractCode } from './extract/code.js';
+import { extractJson } from './extract/json.js';
+import { extractMarkdown } from './extract/markdown.js';
+import { extractText } from './extract/text.js';
+import { extractHtml } from './htmlrag/extract-html.js';
+import { PageBuilder, type Page } from './page.js';
+
+const EXTRACTORS: Record<Format, (source: string, builder: PageBuilder) => void> = {
+  html: extractHtml,
+  markdown: extractMarkdown,
+  text: extractText,
+  json: extractJson,
+  code: extractCode,
+};
+
+export const FORMATS = Object.keys(EXTRACTORS) as readonly Format[];
+
+/**
+ * Reads a document into its blocks.
+ * @param format detected from the content, and from the name where one is given, if absent
+ * @throws Error where the content is beyond what can be read (markup nested too deep)
+ */
+export function extractPage(content: string, format?: Format, name?: string): Page {
+  const known = format ?? detectFormat(content, name === undefined ? {} : { name });
+  const builder = new PageBuilder(known, content);
+  EXTRACTORS[known](content, builder);
+  return builder.finish();
+}

@@ -1,0 +1,22 @@
+export type {
+  Budget,
+  CompressedDocument,
+  CompressionRequest,
+  CompressionResult,
+  Compressor,
+  Decision,
+  Format,
+  Layout,
+  SourceDocument,
+  Span,
+  StageContext,
+  StageReport,
+  State,
+  TextSpan,
+  Unit,
+} from './contract.js';
+export { ConfigurationError } from './errors.js';
+export { sentences, type SentenceScorer, type SentencesOptions } from './exit/sentences.js';
+export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';
+export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
+export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';

@@ -1,0 +1,116 @@
+import { hash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { SourceDocument, StageContext } from './contract.js';
+import { looksBinary } from './detect-format.js';
+import { extractPage } from './extract.js';
+import type { Page } from './page.js';
+import type { TokenCounter } from '../models/token-counter.js';
+import type { Workers } from './workers.js';
+
+/** Content longer than this (UTF-16 code units) is read in a worker thread: some 2 ms of parsing. */
+const WORKER_LENGTH = 250_000;
+
+/** What is kept of documents seen before, in bytes of typed arrays and text. */
+const CACHE_BYTES = 64 * 1024 * 1024;
+
+/** How much is counted between two turns of the event loop, in code units. */
+const COUNT_LENGTH = 32_768;
+
+/** A document as read: its page, or why there is none. */
+export interface Reading {
+  readonly key: string;
+  readonly page: Page | undefined;
+  readonly reason?: string;
+}
+
+/** Reads documents into pages and counts their tokens, once for each content. */
+export class PageCache {
+  readonly #pages = new LRUCache<string, Page>({ maxSize: CACHE_BYTES, sizeCalculation: byteLength });
+  readonly #counts = new LRUCache<string, number>({ max: 10_000 });
+  readonly #workers: Workers;
+
+  constructor(workers: Workers) {
+    this.#workers = workers;
+  }
+
+  async read(document: SourceDocument, key: string, context: StageContext): Promise<Reading> {
+    const cached = this.#pages.get(key);
+    if (cached) return { key, page: cached };
+    const { content, format } = document;
+    if (looksBinary(content)) return { key, page: undefined, reason: 'binary content' };
+    try {
+      const name = document.url ?? document.id;
+      const page =
+        content.length > WORKER_LENGTH
+          ? await this.#workers.extract(content, format, name, context.signal)
+          : extractPage(content, format, name);
+      this.#pages.set(key, page);
+      return { key, page };
+    } catch (error) {
+      if (context.signal.aborted) throw context.signal.reason;
+      return { key, page: undefined, reason: `unreadable: ${error instanceof Error ? error.message : String(error)}` };
+    }
+  }
+
+  /** Tokens of a document as it came in. */
+  async count(document: SourceDocument, key: string, context: StageContext): Promise<number> {
+    const { counter } = context;
+    const countKey = `${counter.name}:${key}`;
+    let count = this.#counts.get(countKey);
+    if (count === undefined) {
+      count = 0;
+      for (const [start, end] of stretches(document.content)) {
+        count += counter.count(document.content.slice(start, end));
+        await context.breathe();
+      }
+      this.#counts.set(countKey, count);
+    }
+    return count;
+  }
+}
+
+/** Key of a document's page: its content, and whatever its format is taken from. */
+export function documentKey(document: SourceDocument): string {
+  const digest = hash('sha256', document.content, 'base64');
+  return `${digest}:${document.format ?? `?${extension(document.url ?? document.id)}`}`;
+}
+
+function extension(name: string): string {
+  return /\.\w{1,8}$/.exec(name)?.[0] ?? '';
+}
+
+/**
+ * Cuts a long text where every tokenizer of the GPT family cuts too (a line break before a letter), so that the
+ * counts of the parts add up to that of the whole; elsewhere only where a stretch has no such place.
+ */
+function* stretches(text: string): Generator<[start: number, end: number]> {
+  let start = 0;
+  while (start < text.length) {
+    let end = Math.min(text.length, start + COUNT_LENGTH);
+    if (end < text.length) {
+      for (let at = end; at > start + COUNT_LENGTH / 2; at--) {
+        if (text.charCodeAt(at - 1) === 10 && /\p{L}/u.test(text[at]!)) {
+          end = at;
+          break;
+        }
+      }
+      // Never between the halves of a surrogate pair.
+      const code = text.charCodeAt(end - 1);
+      if (code >= 0xd800 && code <= 0xdbff) end--;
+    }
+    yield [start, end];
+    start = end;
+  }
+}
+
+function byteLength(page: Page): number {
+  return (
+    64 +
+    page.text.length * 2 +
+    page.blocks.byteLength +
+    page.spans.byteLength +
+    page.terms.byteLength +
+    page.termAt.byteLength +
+    page.nodes.byteLength
+  );
+}

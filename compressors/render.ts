@@ -1,0 +1,142 @@
+import type { CompressedDocument, SourceDocument, Span, State, Unit } from './contract.js';
+import { renderHtml } from './htmlrag/render-html.js';
+import type { Page } from './page.js';
+import type { TokenCounter } from '../models/token-counter.js';
+
+export type Output = 'markdown' | 'text' | 'html';
+
+export interface Rendering {
+  readonly context: string;
+  readonly tokens: number;
+  readonly documents: readonly { readonly index: number; readonly content: string; readonly units: readonly Unit[] }[];
+}
+
+/**
+ * Puts kept units together: each document under a line `[n] title` (n counts the sources from 1), documents apart
+ * by a blank line.
+ * @param units by document, then in the order of the page
+ */
+export function render(state: State, units: readonly Unit[], output: Output, counter: TokenCounter): Rendering {
+  const documents: { index: number; content: string; units: Unit[] }[] = [];
+  for (const unit of units) {
+    const last = documents.at(-1);
+    if (last?.index === unit.document) last.units.push(unit);
+    else documents.push({ index: unit.document, content: '', units: [unit] });
+  }
+  for (const document of documents) {
+    document.content = renderDocument(document.units, state.pages[document.index], output);
+  }
+  const context = documents
+    .map(({ index, content }) => `${documentHeader(index, state.documents[index]!, state.pages[index])}\n${content}`)
+    .join('\n\n');
+  return { context, tokens: counter.count(context), documents };
+}
+
+/** The line that stands above a document in the context. */
+export function documentHeader(index: number, document: SourceDocument, page: Page | undefined): string {
+  const title = (document.title ?? page?.title ?? '').replace(/\s+/g, ' ').trim();
+  return title === '' ? `[${index + 1}]` : `[${index + 1}] ${title}`;
+}
+
+export function compressedDocuments(
+  state: State,
+  rendering: Rendering,
+  before: readonly number[],
+  counter: TokenCounter,
+): CompressedDocument[] {
+  return rendering.documents.map(({ index, content, units }) => ({
+    id: state.documents[index]!.id,
+    content,
+    spans: mergeSpans(units),
+    origin: units.find((unit) => unit.origin !== undefined)?.origin ?? 'verbatim',
+    tokensBefore: before[index]!,
+    tokensAfter: counter.count(content),
+  }));
+}
+
+/** The units' spans; those that touch are one where nothing was put between them. */
+export function mergeSpans(units: readonly Unit[]): Span[] {
+  const spans: { start: number; end: number }[] = [];
+  let mergeable = false;
+  let block = -1;
+  for (const unit of units) {
+    for (const { start, end, length } of unit.spans) {
+      const verbatim = length === end - start;
+      const last = spans.at(-1);
+      if (last?.end === start && mergeable && verbatim && unit.block === block) last.end = end;
+      else spans.push({ start, end });
+      mergeable = verbatim;
+      block = unit.block;
+    }
+  }
+  return spans;
+}
+
+function renderDocument(units: readonly Unit[], page: Page | undefined, output: Output): string {
+  if (!page) return units.map((unit) => unit.text).join('\n\n');
+  if (output === 'html') return renderHtml(page, units);
+  // A source without markup gets none: its own marks are in its text.
+  const markup = output === 'markdown' && (page.format === 'html' || page.format === 'markdown');
+  let text = '';
+  for (const [index, unit] of units.entries()) {
+    const previous = units[index - 1];
+    text += previous ? separator(previous, unit) : '';
+    const continued = previous?.block === unit.block;
+    text += renderUnit(unit, continued, markup);
+    if (markup && endsHeader(unit, units[index + 1])) text += `\n${delimiterRow(unit)}`;
+  }
+  return text;
+}
+
+function renderUnit(unit: Unit, continued: boolean, markup: boolean): string {
+  const { layout, text } = unit;
+  if (continued) return text;
+  switch (layout.type) {
+    case 'heading':
+      return markup ? `${'#'.repeat(layout.level)} ${text}` : text;
+    case 'item':
+      return `${'  '.repeat(layout.depth)}${layout.marker} ${text}`;
+    case 'quote':
+      return markup ? `> ${text}` : text;
+    case 'code':
+      return markup ? fence(text, layout.language) : text;
+    default:
+      return text;
+  }
+}
+
+/** A fence longer than any run of backticks inside (CommonMark 0.31 §4.5). */
+function fence(text: string, language: string): string {
+  const longest = text.match(/`{3,}/g)?.reduce((length, run) => Math.max(length, run.length), 0) ?? 0;
+  const ticks = '`'.repeat(Math.max(3, longest + 1));
+  return `${ticks}${language}\n${text}\n${ticks}`;
+}
+
+function separator(previous: Unit, unit: Unit): string {
+  if (previous.block === unit.block) return gap(previous, unit);
+  const { layout } = unit;
+  if (previous.layout.type !== layout.type) return '\n\n';
+  if (layout.type === 'item') return '\n';
+  if (layout.type === 'row' && previous.layout.type === 'row' && previous.layout.table === layout.table) return '\n';
+  return '\n\n';
+}
+
+/** Between two parts of one block: nothing where they touch in the source, or where their script sets no spaces. */
+function gap(previous: Unit, unit: Unit): string {
+  if (previous.spans.at(-1)!.end === unit.spans[0]!.start) return '';
+  return SPACELESS.test(previous.text.slice(-1)) && SPACELESS.test(unit.text.slice(0, 1)) ? '' : ' ';
+}
+
+const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u;
+
+function endsHeader(unit: Unit, next: Unit | undefined): boolean {
+  if (unit.layout.type !== 'row' || !unit.layout.header || next?.layout.type !== 'row') return false;
+  return next.layout.table === unit.layout.table && !next.layout.header;
+}
+
+function delimiterRow(unit: Unit): string {
+  return unit.text
+    .split('|')
+    .map(() => '---')
+    .join('|');
+}

@@ -1,0 +1,263 @@
+import { detectFormat } from '../../compressors/detect-format.js';
+import { findContextElement } from './finders/context-element.js';
+import { findDocuments } from './finders/documents.js';
+import { findNumberedContexts } from './finders/numbered-contexts.js';
+import { findRuledContext } from './finders/ruled-context.js';
+import { findSources } from './finders/sources.js';
+import { findStuffedContext } from './finders/stuffed-context.js';
+import { trimPassage, wholeText, type Finder, type Passage } from './passage.js';
+import { questionOf } from './question.js';
+import type { JsonPath } from './splice-json.js';
+
+/** How applications put documents into a text. The first that finds any has found them all. */
+const FINDERS: readonly Finder[] = [
+  findSources,
+  findDocuments,
+  findNumberedContexts,
+  findRuledContext,
+  findStuffedContext,
+  findContextElement,
+];
+
+/** A string of a request that holds documents. */
+export interface ContextText {
+  readonly path: JsonPath;
+  readonly text: string;
+  readonly passages: readonly Passage[];
+  /** Finds documents in another text of the same kind: this one's, once they are compressed. */
+  reread(text: string): Passage[];
+}
+
+/** Documents that are compressed together, for one question and under one budget: those of one message. */
+export interface Context {
+  readonly query: string;
+  readonly texts: readonly ContextText[];
+}
+
+export interface FindOptions {
+  /**
+   * Which of the user's questions a context in a system message is compressed for: `first`, the one asked right after
+   * it, which never changes as the conversation goes on, so that providers' prompt caches keep working; or `last`,
+   * for applications that retrieve anew for each turn and put the result into the system message.
+   */
+  readonly systemQuestion: 'first' | 'last';
+}
+
+/** A question longer than this is one with a text pasted before it. */
+const LONGEST_QUERY = 8_000;
+
+/**
+ * Finds the documents in a chat completion request, and what is asked of them. A tool's result is read for the call
+ * that asked for it and the user's message before that; any other context for the question of its own message.
+ *
+ * What is found in a message, and for which query, depends on no later turn: a context that was sent once is found,
+ * and compressed, alike in every request that sends it again. Messages up to the last `cache_control` breakpoint are
+ * left as they are.
+ * @param body of the request, parsed; what is not recognised in it is passed over
+ */
+export function findContexts(body: unknown, { systemQuestion }: FindOptions): Context[] {
+  if (!isObject(body)) return [];
+  const messages = (Array.isArray(body.messages) ? body.messages : []).map(readMessage);
+  const cached = messages.findLastIndex((message) => message.isBreakpoint);
+  const documents = cached < 0 ? documentsField(body.documents) : [];
+  if (
+    documents.length === 0 &&
+    messages.every(({ contexts }, index) => index <= cached || contexts.length === 0)
+  )
+    return [];
+
+  const queries = new Queries(messages, systemQuestion);
+  const contexts = messages.map((message, index) => ({
+    query: queries.of(index),
+    texts: index > cached ? message.contexts : [],
+  }));
+  contexts.push({ query: queries.last, texts: documents });
+  return contexts.filter(({ query, texts }) => query !== '' && texts.length > 0);
+}
+
+interface Message {
+  readonly role: string;
+  readonly contexts: readonly ContextText[];
+  readonly isBreakpoint: boolean;
+  /** The message's text without its contexts. */
+  question(): string;
+  /** Each call's id and what it asks for: the function's name and the strings among its arguments. */
+  calls(): [id: string, asked: string][];
+  /** Of the call that a tool's message answers. */
+  readonly callId: string;
+}
+
+function readMessage(given: unknown, index: number): Message {
+  const message = isObject(given) ? given : {};
+  const role = typeof message.role === 'string' ? message.role : '';
+  const texts = textsOf(message.content, ['messages', index, 'content']).map(({ path, text }) => ({
+    path,
+    text,
+    ...(role === 'assistant' ? NONE : readText(text, role)),
+  }));
+  return {
+    role,
+    contexts: texts.filter(({ passages }) => passages.length > 0),
+    isBreakpoint: hasBreakpoint(message),
+    question: () =>
+      texts
+        .map(({ text, passages }) => questionOf(text, passages))
+        .filter((question) => question !== '')
+        .join('\n')
+        .slice(-LONGEST_QUERY),
+    calls: () => callsOf(message.tool_calls),
+    callId: typeof message.tool_call_id === 'string' ? message.tool_call_id : '',
+  };
+}
+
+/** The strings of a message's content: the content itself, or its parts of type text. */
+function textsOf(content: unknown, path: JsonPath): { path: JsonPath; text: string }[] {
+  if (typeof content === 'string') return [{ path, text: content }];
+  if (!Array.isArray(content)) return [];
+  return content.flatMap((part: unknown, index) =>
+    isObject(part) && part.type === 'text' && typeof part.text === 'string'
+      ? [{ path: [...path, index, 'text'], text: part.text }]
+      : [],
+  );
+}
+
+type Reading = Pick<ContextText, 'passages' | 'reread'>;
+
+const NONE: Reading = { passages: [], reread: () => [] };
+
+function readText(text: string, role: string): Reading {
+  for (const find of FINDERS) {
+    const reread = (given: string) => trimmed(given, find(given, role));
+    const passages = reread(text);
+    if (passages.length > 0) return { passages, reread };
+  }
+  return role === 'tool' && isProse(text) ? readWhole(text) : NONE;
+}
+
+function readWhole(text: string): Reading {
+  const reread = (given: string) => trimmed(given, [wholeText(given)]);
+  return { passages: reread(text), reread };
+}
+
+function trimmed(text: string, passages: readonly Passage[]): Passage[] {
+  return passages.map((passage) => trimPassage(text, passage)).filter(({ inner }) => inner.end > inner.start);
+}
+
+/** JSON is for a program to parse, and code to be edited as it stands. */
+function isProse(text: string): boolean {
+  if (text.trim() === '' || /^\s*(?:\{|\[\s*[[{"])/.test(text)) return false;
+  const format = detectFormat(text);
+  return format !== 'json' && format !== 'code';
+}
+
+function hasBreakpoint(message: Readonly<Record<string, unknown>>): boolean {
+  const parts: unknown[] = Array.isArray(message.content) ? message.content : [];
+  return [message, ...parts].some((part) => isObject(part) && isObject(part.cache_control));
+}
+
+/** What each message of a conversation is compressed for. */
+class Queries {
+  /** The user's last question. */
+  readonly last: string;
+  readonly #messages: readonly Message[];
+  readonly #systemQuestion: 'first' | 'last';
+  readonly #own: readonly string[];
+  readonly #previous: string[] = [];
+  readonly #next: string[] = [];
+  readonly #asked: string[] = [];
+
+  constructor(messages: readonly Message[], systemQuestion: 'first' | 'last') {
+    this.#messages = messages;
+    this.#systemQuestion = systemQuestion;
+    this.#own = messages.map((message) => (message.role === 'user' ? message.question() : ''));
+    let previous = '';
+    const calls = new Map<string, string>();
+    for (const [index, message] of messages.entries()) {
+      this.#previous.push(previous);
+      previous = this.#own[index]! || previous;
+      this.#asked.push(calls.get(message.callId) ?? '');
+      for (const [id, asked] of message.calls()) calls.set(id, asked);
+    }
+    this.last = previous;
+    let next = '';
+    for (let index = messages.length - 1; index >= 0; index--) {
+      this.#next[index] = next;
+      // A question that is asked after the assistant has spoken is another one.
+      next = messages[index]!.role === 'assistant' ? '' : this.#own[index]! || next;
+    }
+  }
+
+  of(index: number): string {
+    const { role } = this.#messages[index]!;
+    if (role === 'tool') return `${this.#previous[index]!}\n${this.#asked[index]!}`.trim();
+    if (role !== 'user' && this.#systemQuestion === 'last') return this.last;
+    return this.#own[index]! || this.#next[index]! || this.#previous[index]!;
+  }
+}
+
+function callsOf(calls: unknown): [id: string, asked: string][] {
+  if (!Array.isArray(calls)) return [];
+  return calls.flatMap((call: unknown) => {
+    if (!isObject(call) || typeof call.id !== 'string' || !isObject(call.function)) return [];
+    const { name, arguments: given } = call.function;
+    const asked = [name, ...argumentStrings(given)].filter((part) => typeof part === 'string').join(' ');
+    return [[call.id, asked.slice(-LONGEST_QUERY)]];
+  });
+}
+
+function argumentStrings(given: unknown): string[] {
+  if (typeof given !== 'string') return [];
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(given);
+  } catch {
+    return [given];
+  }
+  const strings: string[] = [];
+  const pending: unknown[] = [parsed];
+  while (pending.length > 0) {
+    const value = pending.pop();
+    if (typeof value === 'string') strings.push(value);
+    else if (typeof value === 'object' && value !== null) {
+      for (const child of Object.values(value).reverse() as unknown[]) pending.push(child);
+    }
+  }
+  return strings;
+}
+
+/** The request's own `documents`, as Cohere and vLLM take them: strings, or objects with a text and a title. */
+function documentsField(documents: unknown): ContextText[] {
+  if (!Array.isArray(documents)) return [];
+  return documents.flatMap((document: unknown, index) => {
+    const { path, text, title } = documentText(document, ['documents', index]);
+    const { passages, reread } = readWhole(text);
+    return passages.length === 0
+      ? []
+      : [{ path, text, passages: passages.map((passage) => ({ ...passage, title })), reread }];
+  });
+}
+
+/** The text of a document: itself, or the field of that name, in Cohere's second version under `data`. */
+function documentText(
+  document: unknown,
+  path: JsonPath,
+): { path: JsonPath; text: string; title: string | undefined } {
+  if (typeof document === 'string') return { path, text: document, title: undefined };
+  const [fields, at] =
+    isObject(document) && document.data !== undefined ? [document.data, [...path, 'data']] : [document, path];
+  if (typeof fields === 'string') return { path: at, text: fields, title: undefined };
+  const name = ['text', 'snippet', 'content'].find(
+    (key) => isObject(fields) && typeof fields[key] === 'string',
+  );
+  if (!isObject(fields) || name === undefined) return { path: at, text: '', title: undefined };
+  const { title } = fields;
+  return {
+    path: [...at, name],
+    text: fields[name] as string,
+    title: typeof title === 'string' ? title : undefined,
+  };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
