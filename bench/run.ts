@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
 import { benchRetrievers } from './retrievers.js';
+import { benchTokenCounter } from './token-counter.js';
 import { benchZipfit } from './zipfit.js';
 
 const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   zipfit: benchZipfit,
   fast: benchFast,
   retrievers: benchRetrievers,
+  tokens: benchTokenCounter,
 };
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });

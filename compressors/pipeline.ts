@@ -45,7 +45,7 @@ export interface PipelineOptions {
 const optionsSchema = z.strictObject({
   preset: z.string().optional(),
   stages: z.array(z.unknown()).optional(),
-  budget: z.unknown(),
+  budget: z.unknown().optional(),
   model: z.string().min(1).optional(),
   deadline: z.union([z.number().positive(), z.literal(Infinity)], 'give a number of milliseconds above 0').default(5_000),
   output: z.enum(['markdown', 'text', 'html']).default('markdown'),

@@ -2,7 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
-import { ConfigurationError, createPipeline, type CompressionResult, type SourceDocument } from '../compressors/index.js';
+import {
+  ConfigurationError,
+  createPipeline,
+  type CompressionResult,
+  type SourceDocument,
+} from '../compressors/index.js';
 import { annotate } from './annotate.js';
 import { readDocuments } from './read-documents.js';
 
@@ -18,7 +23,9 @@ interface CompressOptions {
   readonly json?: boolean;
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 const program = new Command('ragpress')
   .description('Retrieved pages in, the part that answers the question out, under a token budget.')
@@ -42,7 +49,9 @@ compressionCommand('explain', 'a dry run: what is kept and what is dropped, in p
     const { documents, result } = await run(files, options);
     if (options.json) {
       const explained = documents.map((document) => ({ id: document.id, text: annotate(document, result) }));
-      process.stdout.write(`${JSON.stringify({ tokens: result.tokens, stages: result.stages, documents: explained }, null, 2)}\n`);
+      process.stdout.write(
+        `${JSON.stringify({ tokens: result.tokens, stages: result.stages, documents: explained }, null, 2)}\n`,
+      );
       return;
     }
     for (const document of documents) process.stdout.write(`${explained(document, result)}\n`);
@@ -109,7 +118,10 @@ function compressionCommand(name: string, description: string): Command {
     .option('--json', 'the whole result as JSON');
 }
 
-async function run(files: string[], options: CompressOptions): Promise<{ documents: SourceDocument[]; result: CompressionResult }> {
+async function run(
+  files: string[],
+  options: CompressOptions,
+): Promise<{ documents: SourceDocument[]; result: CompressionResult }> {
   const { query, budget, ratio, preset, stages, model, output, deadline } = options;
   const pipeline = await createPipeline({
     ...(preset !== undefined && { preset }),
@@ -142,7 +154,8 @@ function explained(document: SourceDocument, result: CompressionResult): string 
   const tokens = kept ? `${kept.tokensBefore} → ${kept.tokensAfter} tokens` : 'nothing kept';
   const lines = [pc.bold(`${document.id}  (${tokens})`)];
   for (const { action, text, stage, reason, score } of annotate(document, result)) {
-    const why = score === undefined ? `${stage}: ${reason}` : `${stage}: ${reason}, score ${score.toFixed(2)}`;
+    const why =
+      score === undefined ? `${stage}: ${reason}` : `${stage}: ${reason}, score ${score.toFixed(2)}`;
     lines.push(
       action === 'dropped'
         ? pc.dim(`- ${shortened(text)}  (${why})`)
@@ -160,7 +173,9 @@ function shortened(text: string): string {
 
 function summary({ tokens, stages }: CompressionResult): string {
   const milliseconds = stages.reduce((total, stage) => total + stage.milliseconds, 0);
-  const failures = stages.filter(({ error }) => error !== undefined).map(({ name, error }) => `; ${name}: ${error}`);
+  const failures = stages
+    .filter(({ error }) => error !== undefined)
+    .map(({ name, error }) => `; ${name}: ${error}`);
   return `${tokens.before} → ${tokens.after} tokens (${tokens.counter}) in ${milliseconds.toFixed(0)} ms${failures.join('')}`;
 }
 

@@ -63,7 +63,10 @@ function documentHtml(document: SourceDocument, result: CompressionResult): stri
   const pieces = annotate(document, result).map(({ action, text, stage, reason, score }) => {
     const why = `${stage}: ${reason}${score === undefined ? '' : `, score ${score.toFixed(2)}`}`;
     const isKept = action !== 'dropped';
-    const shown = isKept || text.length <= SHOWN_LENGTH ? text : `${text.slice(0, SHOWN_LENGTH)}… (${count(text.length)} characters)`;
+    const shown =
+      isKept || text.length <= SHOWN_LENGTH
+        ? text
+        : `${text.slice(0, SHOWN_LENGTH)}… (${count(text.length)} characters)`;
     return `<span class="piece ${isKept ? 'kept' : 'dropped'}" dir="auto" title="${escape(why)}">${escape(shown)} <small>${escape(why)}</small></span>`;
   });
   const summary = kept ? `${count(kept.tokensBefore)} → ${count(kept.tokensAfter)} tokens` : 'nothing kept';
@@ -75,5 +78,9 @@ function count(value: number): string {
 }
 
 function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;');
 }
