@@ -20,3 +20,5 @@ export { sentences, type SentenceScorer, type SentencesOptions } from './exit/se
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';
 export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
 export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';
+export { nearDuplicates } from './zipfit/near-duplicates.js';
+export { rankByCompression, type RankedCandidate, type RankOptions } from './zipfit/rank-by-compression.js';

@@ -1,6 +1,7 @@
 import type { CompressedDocument, SourceDocument, Span, State, Unit } from './contract.js';
 import { renderHtml } from './htmlrag/render-html.js';
 import type { Page } from './page.js';
+import { gapBetween } from './unit.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 export type Output = 'markdown' | 'text' | 'html';
@@ -113,21 +114,13 @@ function fence(text: string, language: string): string {
 }
 
 function separator(previous: Unit, unit: Unit): string {
-  if (previous.block === unit.block) return gap(previous, unit);
+  if (previous.block === unit.block) return gapBetween(previous, unit);
   const { layout } = unit;
   if (previous.layout.type !== layout.type) return '\n\n';
   if (layout.type === 'item') return '\n';
   if (layout.type === 'row' && previous.layout.type === 'row' && previous.layout.table === layout.table) return '\n';
   return '\n\n';
 }
-
-/** Between two parts of one block: nothing where they touch in the source, or where their script sets no spaces. */
-function gap(previous: Unit, unit: Unit): string {
-  if (previous.spans.at(-1)!.end === unit.spans[0]!.start) return '';
-  return SPACELESS.test(previous.text.slice(-1)) && SPACELESS.test(unit.text.slice(0, 1)) ? '' : ' ';
-}
-
-const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u;
 
 function endsHeader(unit: Unit, next: Unit | undefined): boolean {
   if (unit.layout.type !== 'row' || !unit.layout.header || next?.layout.type !== 'row') return false;

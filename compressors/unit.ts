@@ -89,6 +89,14 @@ export function isProse(layout: Layout): boolean {
   return layout.type === 'paragraph' || layout.type === 'item' || layout.type === 'quote';
 }
 
+/** Between two parts of one block: nothing where they touch in the source, or where their script sets no spaces. */
+export function gapBetween(previous: Unit, unit: Unit): string {
+  if (previous.spans.at(-1)!.end === unit.spans[0]!.start) return '';
+  return SPACELESS.test(previous.text.slice(-1)) && SPACELESS.test(unit.text.slice(0, 1)) ? '' : ' ';
+}
+
+const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u;
+
 function sentenceBounds(unit: Unit, page: Page): Int32Array {
   if (!page.sentences) return splitSentences(unit.text);
   const start = blockField(page, unit.block, 'textStart');

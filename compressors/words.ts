@@ -36,6 +36,16 @@ const KINDS = new Uint8Array(0x10000);
   }
 }
 
+/** Whether a code unit belongs to a word. */
+export function isWordCode(code: number): boolean {
+  return KINDS[code] !== OTHER;
+}
+
+/** Whether a code unit is of a script that sets no spaces between words. */
+export function isSpaceless(code: number): boolean {
+  return KINDS[code]! >= CJK;
+}
+
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
@@ -82,9 +92,24 @@ export function indexTerms(text: string): IndexTerms {
 
 /** The terms of a query without its stop words, each once; all of them where nothing else is left. */
 export function queryTerms(query: string): Uint32Array {
-  const all = new Set(indexTerms(query).terms);
-  const telling = [...all].filter((term) => !stopTerms().has(term));
-  return Uint32Array.from(telling.length > 0 ? telling : all);
+  return Uint32Array.from(tellingTerms(indexTerms(query).terms));
+}
+
+/** The distinct terms that are no stop words; all of them where nothing else is left. */
+export function tellingTerms(terms: Uint32Array): Set<number> {
+  const telling = new Set<number>();
+  for (const term of terms) if (!stopTerms().has(term)) telling.add(term);
+  return telling.size > 0 ? telling : new Set(terms);
+}
+
+export function joinTerms(parts: readonly Uint32Array[]): Uint32Array {
+  const whole = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function wordEnd(text: string, start: number): number {

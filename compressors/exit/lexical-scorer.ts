@@ -1,6 +1,6 @@
 import { bm25 } from '../bm25.js';
 import type { State, StageContext, Unit } from '../contract.js';
-import { indexTerms, queryTerms } from '../words.js';
+import { indexTerms, joinTerms, queryTerms } from '../words.js';
 import { blockTerms } from '../unit.js';
 import type { SentenceScorer } from './sentences.js';
 
@@ -24,19 +24,9 @@ export function lexicalScorer(): SentenceScorer {
           headings.set(key, terms);
           parts.push(terms);
         }
-        bags.push({ terms: concatenated(parts) });
+        bags.push({ terms: joinTerms(parts) });
       }
       return bm25(queryTerms(query), bags);
     },
   };
-}
-
-function concatenated(parts: readonly Uint32Array[]): Uint32Array {
-  const whole = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

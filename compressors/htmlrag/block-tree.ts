@@ -124,7 +124,8 @@ export function clean(source: string, tree: ElementTree): CleanedTree {
   for (let element = 0; element < count; element++) {
     const start = textStart[element]!;
     // A word that goes on from the text before counts for both, as it does in a text of its own.
-    if (startsInWord[element] && textEnd[element]! > start && !isPythonSpace(text.charCodeAt(start))) words[element]!++;
+    if (startsInWord[element] && textEnd[element]! > start && !isPythonSpace(text.charCodeAt(start)))
+      words[element]!++;
   }
   return { text, textStart, textEnd, words, unwrapped, textAt };
 }
@@ -182,7 +183,8 @@ export function splitBlocks(
         numbers.set(name, number + 1);
         const step = counts.get(name)! > 1 ? `${name}${number}` : name;
         const childPath = [...path, step];
-        if (words[child]! > maxNodeWords && childPath.length < DEEPEST_PATH) opened.push({ element: child, path: childPath });
+        if (words[child]! > maxNodeWords && childPath.length < DEEPEST_PATH)
+          opened.push({ element: child, path: childPath });
         else addBlock(child, childPath, true);
       }
       if (children.length === 0) addBlock(element, path, true);
@@ -194,12 +196,23 @@ export function splitBlocks(
   const blockOf = new Int32Array(names.length);
   for (let element = 0; element < names.length; element++) {
     const parent = parents[element]!;
-    blockOf[element] = own[element]! >= 0 ? own[element]! : parent >= 0 ? blockOf[parent]! : blocks[0]?.element === -1 ? 0 : -1;
+    blockOf[element] =
+      own[element]! >= 0
+        ? own[element]!
+        : parent >= 0
+          ? blockOf[parent]!
+          : blocks[0]?.element === -1
+            ? 0
+            : -1;
   }
   return { blocks, blockOf };
 }
 
-function bareWords({ text, textStart, textEnd }: CleanedTree, element: number, children: readonly number[]): number {
+function bareWords(
+  { text, textStart, textEnd }: CleanedTree,
+  element: number,
+  children: readonly number[],
+): number {
   let words = 0;
   let at = element < 0 ? 0 : textStart[element]!;
   for (const child of children) {
@@ -223,7 +236,12 @@ function countWords(text: string): number {
 /** What Python's str.split() splits at: the authors count words by it. */
 function isPythonSpace(code: number): boolean {
   if (code <= 32) return code === 32 || (code >= 9 && code <= 13) || (code >= 28 && code <= 31);
-  return code >= 0x85 && (code === 0x85 || code === 0xa0 || (code >= 0x1680 && /\s/.test(String.fromCharCode(code)) && code !== 0xfeff));
+  return (
+    code >= 0x85 &&
+    (code === 0x85 ||
+      code === 0xa0 ||
+      (code >= 0x1680 && /\s/.test(String.fromCharCode(code)) && code !== 0xfeff))
+  );
 }
 
 /** An element's text with a space wherever a tag stood. */
@@ -236,7 +254,12 @@ function spacedText({ text, textAt, textStart, textEnd }: CleanedTree, element: 
 }
 
 /** What a text event adds to the page. */
-export function textOf(source: string, texts: readonly number[], references: readonly string[], index: number): string {
+export function textOf(
+  source: string,
+  texts: readonly number[],
+  references: readonly string[],
+  index: number,
+): string {
   const reference = texts[index + 2]!;
   return reference < 0 ? source.slice(texts[index]!, texts[index + 1]!) : references[reference]!;
 }

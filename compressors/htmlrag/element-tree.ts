@@ -15,7 +15,17 @@ const UNREAD: ReadonlyMap<string, number> = new Map([
 const VOID = new Set('area base br col embed hr img input link meta param source track wbr'.split(' '));
 
 /** Attributes that say what an element is for. */
-const TELLING = new Set(['class', 'id', 'role', 'hidden', 'aria-hidden', 'style', 'rowspan', 'start', 'value']);
+const TELLING = new Set([
+  'class',
+  'id',
+  'role',
+  'hidden',
+  'aria-hidden',
+  'style',
+  'rowspan',
+  'start',
+  'value',
+]);
 
 export const OPEN = 0;
 export const CLOSE = 1;

@@ -99,7 +99,13 @@ class Walk {
   #open = false;
   #dt = -1;
 
-  constructor(source: string, tree: ElementTree, cleaned: CleanedTree, blockOf: Int32Array, builder: PageBuilder) {
+  constructor(
+    source: string,
+    tree: ElementTree,
+    cleaned: CleanedTree,
+    blockOf: Int32Array,
+    builder: PageBuilder,
+  ) {
     this.#source = source;
     this.#tree = tree;
     this.#cleaned = cleaned;
@@ -109,7 +115,8 @@ class Walk {
 
   run(): void {
     const { events, omitted, names, starts, ends } = this.#tree;
-    for (let i = 0; i < omitted.length; i += 3) this.#builder.omit(OMITTED[omitted[i + 2]!]!, omitted[i]!, omitted[i + 1]!);
+    for (let i = 0; i < omitted.length; i += 3)
+      this.#builder.omit(OMITTED[omitted[i + 2]!]!, omitted[i]!, omitted[i + 1]!);
     for (let i = 0; i < events.length; i += 2) {
       const value = events[i + 1]!;
       if (events[i] === OPEN) {
@@ -133,7 +140,10 @@ class Walk {
     const name = names[element]!;
     if (name === 'br' || name === 'hr' || name === 'wbr' || name === 'td' || name === 'th') return undefined;
     if (this.#cleaned.textStart[element] === this.#cleaned.textEnd[element]) return '';
-    if (name === 'title' && (parents[element] === -1 || names[parents[element]!] === 'head' || names[parents[element]!] === 'html')) {
+    if (
+      name === 'title' &&
+      (parents[element] === -1 || names[parents[element]!] === 'head' || names[parents[element]!] === 'html')
+    ) {
       return this.#builder.title === undefined ? 'title: shown above the document' : 'second title';
     }
     const known = LEFT_OUT.get(name);
@@ -188,7 +198,8 @@ class Walk {
     };
     const base = { ...inherited, element, region, inRow: false };
     const level = /^h([1-6])$/.exec(name)?.[1];
-    if (level !== undefined) return { ...base, layout: { type: 'heading', level: Number(level) }, item: undefined };
+    if (level !== undefined)
+      return { ...base, layout: { type: 'heading', level: Number(level) }, item: undefined };
     switch (name) {
       case 'ul':
       case 'ol':
@@ -206,16 +217,27 @@ class Walk {
         this.#dt = -1;
         return { ...base, layout: { type: 'paragraph' }, item: undefined };
       case 'dd':
-        return { ...base, layout: { type: 'item', depth: base.lists, marker: '-' }, governor: this.#dt >= 0 ? this.#dt : base.governor, item: { block: -1 } };
+        return {
+          ...base,
+          layout: { type: 'item', depth: base.lists, marker: '-' },
+          governor: this.#dt >= 0 ? this.#dt : base.governor,
+          item: { block: -1 },
+        };
       case 'blockquote':
         return { ...base, layout: { type: 'quote' } };
       case 'pre':
       case 'listing':
       case 'xmp':
       case 'plaintext':
-        return { ...base, layout: { type: 'code', language: this.#language(element) }, preformatted: true, item: undefined };
+        return {
+          ...base,
+          layout: { type: 'code', language: this.#language(element) },
+          preformatted: true,
+          item: undefined,
+        };
       case 'table':
-        if (this.#isData(element)) this.#tables.set(element, { number: ++this.#tableCount, header: -1, spanning: -1, left: 0 });
+        if (this.#isData(element))
+          this.#tables.set(element, { number: ++this.#tableCount, header: -1, spanning: -1, left: 0 });
         return { ...base, item: undefined };
       case 'tr': {
         const table = this.#tables.get(this.#tableOf(element));
@@ -227,11 +249,21 @@ class Walk {
     }
   }
 
-  #row(element: number, table: { number: number; header: number; spanning: number; left: number }, base: Frame): Frame {
+  #row(
+    element: number,
+    table: { number: number; header: number; spanning: number; left: number },
+    base: Frame,
+  ): Frame {
     const header = this.#isHeaderRow(element);
     const layout: Layout = { type: 'row', table: table.number, header };
     const governor = table.left > 0 ? table.spanning : table.header;
-    const frame: Frame = { ...base, layout, governor: governor >= 0 ? governor : undefined, inRow: true, item: undefined };
+    const frame: Frame = {
+      ...base,
+      layout,
+      governor: governor >= 0 ? governor : undefined,
+      inRow: true,
+      item: undefined,
+    };
     this.#openBlock(frame);
     if (this.#cleaned.textStart[element] !== this.#cleaned.textEnd[element]) {
       if (table.left > 0) table.left--;
@@ -349,15 +381,21 @@ class Walk {
   /** The language that a highlighter is told, on the element or the `code` inside it. */
   #language(element: number): string {
     const named = [element, element + 1]
-      .filter((at) => at === element || (this.#tree.parents[at] === element && this.#tree.names[at] === 'code'))
-      .map((at) => /(?:^|\s)(?:lang(?:uage)?-|brush:\s*)([\w+#.-]+)/.exec(this.#attribute(at, 'class') ?? '')?.[1]);
+      .filter(
+        (at) => at === element || (this.#tree.parents[at] === element && this.#tree.names[at] === 'code'),
+      )
+      .map(
+        (at) =>
+          /(?:^|\s)(?:lang(?:uage)?-|brush:\s*)([\w+#.-]+)/.exec(this.#attribute(at, 'class') ?? '')?.[1],
+      );
     return named.find((language) => language !== undefined) ?? '';
   }
 
   #region(element: number, name: string, above: Frame | undefined): Region {
     const inherited = above?.region ?? 'content';
     if (inherited !== 'content' && inherited !== 'header') return inherited;
-    if (name === 'body' || name === 'html' || name === 'main' || this.#share(element) > MAIN_SHARE) return inherited;
+    if (name === 'body' || name === 'html' || name === 'main' || this.#share(element) > MAIN_SHARE)
+      return inherited;
     const role = ROLES.get(this.#attribute(element, 'role') ?? '');
     if (role) return role;
     const landmark = LANDMARKS.get(name);
@@ -376,7 +414,8 @@ class Walk {
   }
 
   #isInside(frame: Frame | undefined, name: string): boolean {
-    for (let at = frame?.element ?? -1; at >= 0; at = this.#tree.parents[at]!) if (this.#tree.names[at] === name) return true;
+    for (let at = frame?.element ?? -1; at >= 0; at = this.#tree.parents[at]!)
+      if (this.#tree.names[at] === name) return true;
     return false;
   }
 
@@ -395,7 +434,11 @@ class Walk {
     let headers = 0;
     let longest = 0;
     // Elements inside come right after it, until one that stands before or beside it.
-    for (let element = table + 1; element < names.length && this.#tree.starts[element]! < this.#tree.ends[table]!; element++) {
+    for (
+      let element = table + 1;
+      element < names.length && this.#tree.starts[element]! < this.#tree.ends[table]!;
+      element++
+    ) {
       if (parents[element]! < table) break;
       const name = names[element]!;
       if (name === 'table' || /^h[1-6]$/.test(name)) return false;
@@ -414,7 +457,8 @@ class Walk {
     const { names, parents, starts, ends } = this.#tree;
     const cells: number[] = [];
     for (let element = row + 1; element < names.length && starts[element]! < ends[row]!; element++) {
-      if (parents[element] === row && (names[element] === 'td' || names[element] === 'th')) cells.push(element);
+      if (parents[element] === row && (names[element] === 'td' || names[element] === 'th'))
+        cells.push(element);
     }
     return cells;
   }
@@ -426,7 +470,10 @@ class Walk {
   }
 
   #rowSpan(row: number): number {
-    return Math.min(1_000, Math.max(1, ...this.#cellsOf(row).map((cell) => Number(this.#attribute(cell, 'rowspan')) || 1)));
+    return Math.min(
+      1_000,
+      Math.max(1, ...this.#cellsOf(row).map((cell) => Number(this.#attribute(cell, 'rowspan')) || 1)),
+    );
   }
 
   /** The page's node for an element: elements that only wrap another are passed over. */
@@ -438,7 +485,8 @@ class Walk {
     for (const next of path.reverse()) {
       const name = this.#tree.names[next]!;
       const passed = this.#cleaned.unwrapped[next] === 1 && next !== element;
-      if (!passed && BLOCK_ELEMENTS.has(name) && name !== 'html' && name !== 'body') node = this.#builder.node(node, name);
+      if (!passed && BLOCK_ELEMENTS.has(name) && name !== 'html' && name !== 'body')
+        node = this.#builder.node(node, name);
       this.#nodes.set(next, node);
     }
     return node;

@@ -1,0 +1,196 @@
+import { z } from 'zod';
+import { bm25 } from '../bm25.js';
+import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
+import { REGIONS, type Page, type Region } from '../page.js';
+import { blockField, blockTerms } from '../unit.js';
+import { validate } from '../validate.js';
+import { indexTerms, joinTerms, queryTerms } from '../words.js';
+
+export interface HtmlragOptions {
+  /** How many times the token budget the kept subtrees may hold, for later stages to choose from. Default 4. */
+  readonly breadth?: number;
+  /** Share of the best subtree's score below which one is dropped where there is no budget. Default 0.25. */
+  readonly threshold?: number;
+}
+
+const optionsSchema = z.strictObject({
+  breadth: z.number().min(1, 'give a number of 1 or more').default(4),
+  threshold: z.number().min(0).max(1).default(0.25),
+});
+
+/** What a match is worth by where it stands: menus and teasers name many things and say little of them. */
+const REGION_WEIGHTS: Readonly<Record<Region, number>> = {
+  content: 1,
+  header: 0.6,
+  complementary: 0.4,
+  form: 0.3,
+  navigation: 0.2,
+  footer: 0.2,
+};
+
+/** What is left of a subtree's weight where all of its text is links. */
+const LINKED_WEIGHT = 0.25;
+
+interface Subtree {
+  readonly document: number;
+  readonly units: Unit[];
+  readonly tokens: number;
+  readonly terms: Uint32Array;
+  /** 0 to 1, by region and share of links. */
+  readonly weight: number;
+  readonly region: Region;
+  /** Share of its text that stands in links. */
+  readonly linked: number;
+}
+
+/**
+ * Prunes the block trees of all pages by relevance, as HtmlRAG's first pruning does (Tan et al. 2024, arXiv
+ * 2411.02959, section 3.4) with BM25 in the embedding's place: subtrees of at most 256 words, each read with its title
+ * and headings, are kept from the best on. What a kept block cannot be read without stays with it.
+ */
+export function htmlrag(options: HtmlragOptions = {}): Compressor {
+  const { breadth, threshold } = validate(optionsSchema, options, 'htmlrag');
+  return {
+    name: 'htmlrag',
+    async compress(state, context) {
+      const subtrees = await collectSubtrees(state, context);
+      const relevance = bm25(queryTerms(state.query), subtrees);
+      const best = relevance.reduce((highest, score) => Math.max(highest, score), 0);
+      await context.breathe();
+      // Where nothing answers, what a page is about still beats its menus.
+      const scores = subtrees.map(({ weight }, index) => (best > 0 ? relevance[index]! * weight : weight));
+      const order = subtrees.map((_, index) => index).sort((a, b) => scores[b]! - scores[a]! || a - b);
+      const kept =
+        context.budget === undefined
+          ? aboveThreshold(scores, threshold)
+          : bestWithin(order, subtrees, scores, breadth * context.budget);
+      const why = (index: number) => {
+        const { region, linked } = subtrees[index]!;
+        const place = region === 'content' ? '' : `${region}, `;
+        const links = linked > 0.5 ? `${Math.round(100 * linked)}% links, ` : '';
+        if (best > 0 && relevance[index] === 0) return `${place}${links}nothing of the query in it`;
+        const rank = `rank ${order.indexOf(index) + 1} of ${subtrees.length}`;
+        return `${place}${links}${context.budget === undefined ? `below ${threshold} of the best` : `${rank}, beyond ${breadth} × the budget`}`;
+      };
+      return prune(state, subtrees, scores, kept, best > 0, why);
+    },
+  };
+}
+
+async function collectSubtrees(state: State, context: StageContext): Promise<Subtree[]> {
+  const groups = new Map<string, Unit[]>();
+  for (const unit of state.units) {
+    const page = state.pages[unit.document];
+    if (!page) continue;
+    const key = `${unit.document}:${blockField(page, unit.block, 'subtree')}`;
+    const group = groups.get(key);
+    if (group) group.push(unit);
+    else groups.set(key, [unit]);
+  }
+  const titles = state.documents.map(
+    (document, index) => indexTerms(document.title ?? state.pages[index]?.title ?? '').terms,
+  );
+  const subtrees: Subtree[] = [];
+  for (const units of groups.values()) {
+    await context.breathe();
+    const { document } = units[0]!;
+    const page = state.pages[document]!;
+    const inside = new Set(units.map(({ block }) => block));
+    const above = new Set(units.flatMap(({ needs }) => needs).filter((block) => !inside.has(block)));
+    const terms = [
+      titles[document]!,
+      ...[...above].map((block) => blockTerms(page, block)),
+      ...units.map((unit) => unit.terms),
+    ];
+    subtrees.push({
+      document,
+      units,
+      terms: joinTerms(terms),
+      tokens: tokensOf(units),
+      ...placeOf(page, units),
+    });
+  }
+  return subtrees;
+}
+
+function placeOf(page: Page, units: readonly Unit[]): Pick<Subtree, 'weight' | 'region' | 'linked'> {
+  let linked = 0;
+  let length = 0;
+  let weight = 0;
+  const lengths = new Map<Region, number>();
+  for (const { block, text } of units) {
+    const region = REGIONS[blockField(page, block, 'region')]!;
+    const share = blockField(page, block, 'linked') / (text.length || 1);
+    linked += Math.min(1, share) * text.length;
+    length += text.length;
+    weight += text.length * REGION_WEIGHTS[region];
+    lengths.set(region, (lengths.get(region) ?? 0) + text.length);
+  }
+  const share = linked / (length || 1);
+  const [region] = [...lengths].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
+  return { weight: (weight / (length || 1)) * (1 - (1 - LINKED_WEIGHT) * share), region, linked: share };
+}
+
+function aboveThreshold(scores: readonly number[], threshold: number): Set<number> {
+  const floor = threshold * Math.max(...scores, 0);
+  return new Set(scores.flatMap((score, index) => (score > 0 && score >= floor ? [index] : [])));
+}
+
+/** The best subtrees until they hold the tokens asked for: the last may overshoot, the budget is kept at the end. */
+function bestWithin(
+  order: readonly number[],
+  subtrees: readonly Subtree[],
+  scores: readonly number[],
+  tokens: number,
+): Set<number> {
+  const kept = new Set<number>();
+  let total = 0;
+  for (const index of order) {
+    if (total >= tokens || scores[index] === 0) break;
+    kept.add(index);
+    total += subtrees[index]!.tokens;
+  }
+  return kept;
+}
+
+function prune(
+  state: State,
+  subtrees: readonly Subtree[],
+  scores: readonly number[],
+  kept: ReadonlySet<number>,
+  scored: boolean,
+  why: (index: number) => string,
+): State {
+  const keep = new Map<Unit, number>();
+  const needed = new Set<string>();
+  for (const index of kept) {
+    for (const unit of subtrees[index]!.units) {
+      keep.set(unit, scores[index]!);
+      for (const block of unit.needs) needed.add(`${unit.document}:${block}`);
+    }
+  }
+  const isKept = (unit: Unit) =>
+    keep.has(unit) || !state.pages[unit.document] || needed.has(`${unit.document}:${unit.block}`);
+  const decisions: Decision[] = [...state.decisions];
+  for (const [index, { document, units }] of subtrees.entries()) {
+    const dropped = units.filter((unit) => !isKept(unit));
+    if (kept.has(index) || dropped.length === 0) continue;
+    decisions.push({
+      document: state.documents[document]!.id,
+      action: 'dropped',
+      stage: 'htmlrag',
+      spans: dropped.flatMap(({ spans }) => spans.map(({ start, end }) => ({ start, end }))),
+      score: scores[index]!,
+      reason: why(index),
+    });
+  }
+  const units = state.units.filter(isKept).map((unit) => {
+    const score = keep.get(unit);
+    return scored && score !== undefined && unit.layout.type !== 'heading' ? { ...unit, score } : unit;
+  });
+  return { ...state, units, decisions };
+}
+
+function tokensOf(units: readonly Unit[]): number {
+  return units.reduce((tokens, unit) => tokens + unit.tokens, 0);
+}

@@ -1,0 +1,90 @@
+export interface DecodedText {
+  /** Without a byte order mark. */
+  readonly text: string;
+  /** Name of the encoding as the WHATWG Encoding Standard has it, e.g. `utf-8`, `windows-1252`, `shift_jis`. */
+  readonly encoding: string;
+}
+
+export interface DecodeOptions {
+  /** The `Content-Type` header that came with the bytes. */
+  readonly contentType?: string;
+}
+
+/** How far into a page its declaration is looked for (HTML Living Standard §13.2.3.2). */
+const PRESCAN = 1_024;
+
+/** No byte is invalid in it, and what is neither declared nor UTF-8 is mostly this. */
+const FALLBACK = 'windows-1252';
+
+/**
+ * Bytes of a page or file as text. In order: a byte order mark; what the server says; UTF-8 where the bytes are valid
+ * UTF-8 with characters beyond ASCII, whatever the page declares, for other encodings hardly ever look like it and wrong
+ * declarations are common; what the page declares (`meta`, an XML declaration); UTF-16 by its pattern of zero bytes;
+ * windows-1252, which no byte is invalid in. Bytes that do not fit become U+FFFD.
+ */
+export function decodeText(bytes: Uint8Array, { contentType }: DecodeOptions = {}): DecodedText {
+  const marked = markedEncoding(bytes);
+  if (marked !== undefined) return decode(bytes, marked);
+  const sent = supported(/charset\s*=\s*["']?([^\s"';]+)/i.exec(contentType ?? '')?.[1]);
+  if (sent !== undefined && (sent !== 'utf-8' || isUtf8(bytes))) return decode(bytes, sent);
+  if (isUtf8(bytes) && !looksIso2022(bytes)) return decode(bytes, 'utf-8');
+  return decode(bytes, declaredEncoding(bytes) ?? utf16(bytes) ?? FALLBACK);
+}
+
+function decode(bytes: Uint8Array, encoding: string): DecodedText {
+  return { text: new TextDecoder(encoding).decode(bytes), encoding };
+}
+
+function markedEncoding(bytes: Uint8Array): string | undefined {
+  if (bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) return 'utf-8';
+  if (bytes[0] === 0xff && bytes[1] === 0xfe) return 'utf-16le';
+  if (bytes[0] === 0xfe && bytes[1] === 0xff) return 'utf-16be';
+  return undefined;
+}
+
+function isUtf8(bytes: Uint8Array): boolean {
+  if (bytes.includes(0)) return false;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** ISO-2022-JP is all ASCII bytes, with escapes between its character sets. */
+function looksIso2022(bytes: Uint8Array): boolean {
+  return bytes.includes(0x1b) && declaredEncoding(bytes) === 'iso-2022-jp';
+}
+
+function declaredEncoding(bytes: Uint8Array): string | undefined {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(PRESCAN, bytes.length)).toString(
+    'latin1',
+  );
+  const label =
+    /^\s*<\?xml[^>]*\bencoding\s*=\s*["']([^"']+)/i.exec(head)?.[1] ??
+    /<meta\b[^>]*?\bcharset\s*=\s*["']?\s*([^\s"'/>;]+)/i.exec(head)?.[1];
+  const encoding = supported(label);
+  // The bytes are no UTF-8, and an ASCII-compatible declaration cannot have been read from UTF-16.
+  return encoding === 'utf-8' || encoding?.startsWith('utf-16') ? undefined : encoding;
+}
+
+function supported(label: string | undefined): string | undefined {
+  if (label === undefined) return undefined;
+  try {
+    return new TextDecoder(label).encoding;
+  } catch {
+    return undefined;
+  }
+}
+
+/** UTF-16 without a mark: every other byte of ASCII text is zero. */
+function utf16(bytes: Uint8Array): string | undefined {
+  const sample = bytes.subarray(0, PRESCAN);
+  const zeros = [0, 0];
+  for (const [index, byte] of sample.entries()) if (byte === 0) zeros[index % 2]!++;
+  const half = sample.length / 2;
+  if (zeros[1]! > 0.4 * half && zeros[0]! < 0.05 * half) return 'utf-16le';
+  if (zeros[0]! > 0.4 * half && zeros[1]! < 0.05 * half) return 'utf-16be';
+  return undefined;
+}
