@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parseDocument } from 'htmlparser2';
 import { createPipeline, type SourceDocument } from 'ragpress';
 import { fetchedPages } from './pages.js';
@@ -19,7 +21,11 @@ export interface FastFigures {
 
 /** Preset `fast` on real pages against what htmlparser2 alone needs to parse them, in one run. */
 export async function benchFast(): Promise<FastFigures | undefined> {
-  const documents = everyFifth(fetchedPages()).map(({ key, html }): SourceDocument => ({ id: key, content: html, format: 'html' }));
+  const documents = everyFifth(fetchedPages()).map(({ key, html }): SourceDocument => ({
+    id: key,
+    content: html,
+    format: 'html',
+  }));
   if (documents.length === 0) return undefined;
   // Holds the worker threads while the measured pipelines, each with empty caches, come and go.
   const holder = await createPipeline({ budget: { tokens: 1_000 }, cache: false });
@@ -32,7 +38,12 @@ export async function benchFast(): Promise<FastFigures | undefined> {
     const pipeline = await createPipeline({ budget: { tokens: 1_000 }, cache: false });
     fresh.push(await timed(() => pipeline.compress({ query: QUERY, documents })));
     cached.push(await timed(() => pipeline.compress({ query: QUERY, documents })));
-    if (round >= ROUNDS / 3) blocks.push(await longestBlock(() => holder.compress({ query: `${QUERY} ${round}`, documents: touched(documents, round) })));
+    if (round >= ROUNDS / 3)
+      blocks.push(
+        await longestBlock(() =>
+          holder.compress({ query: `${QUERY} ${round}`, documents: touched(documents, round) }),
+        ),
+      );
     await pipeline.close();
   }
   const large: SourceDocument = { id: 'large', content: largePage(documents), format: 'html' };
@@ -47,12 +58,16 @@ export async function benchFast(): Promise<FastFigures | undefined> {
     longestBlockMs: Math.max(...blocks),
   };
   const megabytes = documents.reduce((length, { content }) => length + content.length, 0) / 1e6;
-  printTable(`preset fast, ${documents.length} pages of ${megabytes.toFixed(1)} MB together, warm`, ['what', 'figure'], [
-    ['parseDocument alone', `${warm(parse).toFixed(1)} ms`],
-    ['fast, pages not seen before', `${figures.vsParse.toFixed(2)} × that`],
-    ['fast, block trees cached', `${figures.vsParseCached.toFixed(2)} × that`],
-    ['event loop held at most (10 MB page included)', `${figures.longestBlockMs.toFixed(1)} ms`],
-  ]);
+  printTable(
+    `preset fast, ${documents.length} pages of ${megabytes.toFixed(1)} MB together, warm`,
+    ['what', 'figure'],
+    [
+      ['parseDocument alone', `${warm(parse).toFixed(1)} ms`],
+      ['fast, pages not seen before', `${figures.vsParse.toFixed(2)} × that`],
+      ['fast, block trees cached', `${figures.vsParseCached.toFixed(2)} × that`],
+      ['event loop held at most (10 MB page included)', `${figures.longestBlockMs.toFixed(1)} ms`],
+    ],
+  );
   return figures;
 }
 
@@ -70,7 +85,12 @@ function largePage(documents: readonly SourceDocument[]): string {
   return pages.repeat(Math.ceil(10_000_000 / pages.length)).slice(0, 10_000_000);
 }
 
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Milliseconds of a task that begins without the garbage of the one before it. */
 async function timed(task: () => Promise<unknown>): Promise<number> {
+  collectGarbage();
   const started = performance.now();
   await task();
   return performance.now() - started;

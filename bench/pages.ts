@@ -19,7 +19,9 @@ export function fetchedPages(): FetchedPage[] {
     .sort()
     .map((file) => {
       const key = file.slice(0, -'.html.gz'.length);
-      const { article } = JSON.parse(readFileSync(join(folder, `${key}.json`), 'utf8')) as { article: string };
+      const { article } = JSON.parse(readFileSync(join(folder, `${key}.json`), 'utf8')) as {
+        article: string;
+      };
       return { key, html: gunzipSync(readFileSync(join(folder, file))).toString('utf8'), article };
     });
 }

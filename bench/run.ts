@@ -23,7 +23,9 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 
-console.log(`Node ${process.version}, ${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores`);
+console.log(
+  `Node ${process.version}, ${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} cores`,
+);
 const figures: Record<string, unknown> = {};
 for (const name of names) figures[name] = await BENCHES[name]!();
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(figures, null, 2)}\n`);

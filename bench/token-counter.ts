@@ -30,16 +30,31 @@ export async function benchTokenCounter(): Promise<TokenCounterFigures | undefin
   for (const [kind, texts] of Object.entries(textsByKind(sharedData))) {
     const judged = texts
       .slice(0, PASSAGES_A_KIND)
-      .map((text) => ({ estimate: estimate.count(text), counts: exact.map((counter) => counter.count(text)) }))
+      .map((text) => ({
+        estimate: estimate.count(text),
+        counts: exact.map((counter) => counter.count(text)),
+      }))
       .filter(({ counts }) => counts[0]! >= SHORTEST);
-    const share = (index: number) => judged.filter((one) => one.estimate < one.counts[index]!).length / judged.length;
-    const over = (index: number) => judged.reduce((sum, one) => sum + one.estimate / one.counts[index]! - 1, 0) / judged.length;
+    const share = (index: number) =>
+      judged.filter((one) => one.estimate < one.counts[index]!).length / judged.length;
+    const over = (index: number) =>
+      judged.reduce((sum, one) => sum + one.estimate / one.counts[index]! - 1, 0) / judged.length;
     below[kind] = { o200k_base: share(0), cl100k_base: share(1) };
     excess[kind] = { o200k_base: over(0), cl100k_base: over(1) };
-    rows.push([kind, String(judged.length), ...[share(0), over(0), share(1), over(1)].map((value) => `${(100 * value).toFixed(1)}%`)]);
+    rows.push([
+      kind,
+      String(judged.length),
+      ...[share(0), over(0), share(1), over(1)].map((value) => `${(100 * value).toFixed(1)}%`),
+    ]);
   }
-  printTable('estimate against exact counts', ['text', 'passages', 'below o200k', 'mean excess', 'below cl100k', 'mean excess'], rows);
-  const html = fetchedPages().map((page) => page.html).join('\n');
+  printTable(
+    'estimate against exact counts',
+    ['text', 'passages', 'below o200k', 'mean excess', 'below cl100k', 'mean excess'],
+    rows,
+  );
+  const html = fetchedPages()
+    .map((page) => page.html)
+    .join('\n');
   estimate.count(html);
   const started = performance.now();
   estimate.count(html);
@@ -50,18 +65,35 @@ export async function benchTokenCounter(): Promise<TokenCounterFigures | undefin
 
 function textsByKind(data: string): Record<string, string[]> {
   const kinds: Record<string, string[]> = {};
-  const lines = (file: string) => gunzipSync(readFileSync(join(data, file))).toString('utf8').trim().split('\n');
-  kinds['encyclopedia'] = every(lines('passages.jsonl.gz'), 10).map((line) => (JSON.parse(line) as { text: string }).text);
+  const lines = (file: string) =>
+    gunzipSync(readFileSync(join(data, file)))
+      .toString('utf8')
+      .trim()
+      .split('\n');
+  kinds['encyclopedia'] = every(lines('passages.jsonl.gz'), 10).map(
+    (line) => (JSON.parse(line) as { text: string }).text,
+  );
   kinds['news'] = fetchedPages().flatMap(({ article }) => pieces(article));
-  kinds['HTML'] = every(fetchedPages().flatMap(({ html }) => pieces(html)), 15);
+  kinds['HTML'] = every(
+    fetchedPages().flatMap(({ html }) => pieces(html)),
+    15,
+  );
   const modules = fileURLToPath(new URL('../node_modules', import.meta.url));
   const files = readdirSync(modules, { recursive: true, encoding: 'utf8' }).sort();
-  for (const [kind, pattern] of [['code', /\.(?:js|ts)$/], ['Markdown', /\.md$/i], ['JSON', /\.json$/]] as const) {
+  for (const [kind, pattern] of [
+    ['code', /\.(?:js|ts)$/],
+    ['Markdown', /\.md$/i],
+    ['JSON', /\.json$/],
+  ] as const) {
     const named = files.filter((file) => pattern.test(file));
-    kinds[kind] = every(named, Math.ceil(named.length / 300)).flatMap((file) => pieces(readFileSync(join(modules, file), 'utf8')).slice(0, 4));
+    kinds[kind] = every(named, Math.ceil(named.length / 300)).flatMap((file) =>
+      pieces(readFileSync(join(modules, file), 'utf8')).slice(0, 4),
+    );
   }
   for (const file of readdirSync(join(data, 'multilingual')).sort()) {
-    kinds[file.split('.')[1]!] = [...new Set(lines(join('multilingual', file)).flatMap((line) => longStrings(JSON.parse(line))))];
+    kinds[file.split('.')[1]!] = [
+      ...new Set(lines(join('multilingual', file)).flatMap((line) => longStrings(JSON.parse(line)))),
+    ];
   }
   return kinds;
 }

@@ -2,12 +2,19 @@
 const K1 = 1.2;
 const B = 0.75;
 
+const BAGS_A_TURN = 64;
+
 /**
  * Scores bags of index terms against a query, the bags themselves being the collection.
  * @param query distinct terms (words.ts, `queryTerms`)
+ * @param breathe gives the event loop its turns
  * @returns one score a bag, 0 for a bag that holds no term of the query
  */
-export function bm25(query: Uint32Array, bags: readonly { readonly terms: Uint32Array }[]): Float64Array {
+export async function bm25(
+  query: Uint32Array,
+  bags: readonly { readonly terms: Uint32Array }[],
+  breathe: () => Promise<void>,
+): Promise<Float64Array> {
   const scores = new Float64Array(bags.length);
   if (query.length === 0 || bags.length === 0) return scores;
   const slots = new Map<number, number>();
@@ -17,6 +24,7 @@ export function bm25(query: Uint32Array, bags: readonly { readonly terms: Uint32
   const documentFrequency = new Float64Array(query.length);
   let totalLength = 0;
   for (let bag = 0; bag < bags.length; bag++) {
+    if (bag % BAGS_A_TURN === 0) await breathe();
     const { terms } = bags[bag]!;
     totalLength += terms.length;
     for (let i = 0; i < terms.length; i++) {
@@ -26,7 +34,9 @@ export function bm25(query: Uint32Array, bags: readonly { readonly terms: Uint32
     }
   }
   // Never below zero: a term in most bags still tells for, not against (Lucene's form of the weight).
-  const weights = documentFrequency.map((frequency) => Math.log(1 + (bags.length - frequency + 0.5) / (frequency + 0.5)));
+  const weights = documentFrequency.map((frequency) =>
+    Math.log(1 + (bags.length - frequency + 0.5) / (frequency + 0.5)),
+  );
   const averageLength = totalLength / bags.length;
   for (let bag = 0; bag < bags.length; bag++) {
     const norm = K1 * (1 - B + (B * bags[bag]!.terms.length) / averageLength);

@@ -1,6 +1,7 @@
 import type { Budget, Decision, State, Unit } from './contract.js';
 import { ConfigurationError } from './errors.js';
 import { documentHeader, render, type Output, type Rendering } from './render.js';
+import { blockKey } from './unit.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 /**
@@ -22,14 +23,22 @@ export function checkBudget(budget: Budget | undefined, root = 'budget'): void {
   }
   const unknown = Object.keys(budget).find((key) => key !== 'tokens' && key !== 'ratio');
   if (unknown !== undefined) {
-    throw new ConfigurationError(`${root}.${unknown}`, budget[unknown as keyof Budget], 'give tokens or ratio');
+    throw new ConfigurationError(
+      `${root}.${unknown}`,
+      budget[unknown as keyof Budget],
+      'give tokens or ratio',
+    );
   }
   const { tokens, ratio } = budget;
   if (tokens !== undefined && (!Number.isSafeInteger(tokens) || tokens < 0)) {
     throw new ConfigurationError(`${root}.tokens`, tokens, 'give a whole number of tokens, 0 or more');
   }
   if (ratio !== undefined && !(ratio >= 0 && ratio <= 1)) {
-    throw new ConfigurationError(`${root}.ratio`, ratio, 'give a share of the tokens that come in, from 0 to 1');
+    throw new ConfigurationError(
+      `${root}.ratio`,
+      ratio,
+      'give a share of the tokens that come in, from 0 to 1',
+    );
   }
 }
 
@@ -44,7 +53,12 @@ export interface Fitting {
  * table header, list parent), counted as rendered. A unit that does not fit is passed over for the next best.
  * @param budget ceiling in tokens; everything is kept where undefined
  */
-export function fitBudget(state: State, budget: number | undefined, output: Output, counter: TokenCounter): Fitting {
+export function fitBudget(
+  state: State,
+  budget: number | undefined,
+  output: Output,
+  counter: TokenCounter,
+): Fitting {
   const { units } = state;
   const order = rank(units);
   const rankOf = new Map(order.map((index, rank) => [index, rank]));
@@ -56,7 +70,11 @@ export function fitBudget(state: State, budget: number | undefined, output: Outp
   for (const index of order) selection.addWithin(index, budget);
   let rendering = render(state, selection.units(), output, counter);
   // The parts of a text can cost less than the whole; take the last and least off until the whole fits.
-  for (let surplus = rendering.tokens - budget, step = 1; surplus > 0; surplus = rendering.tokens - budget, step *= 2) {
+  for (
+    let surplus = rendering.tokens - budget, step = 1;
+    surplus > 0;
+    surplus = rendering.tokens - budget, step *= 2
+  ) {
     selection.removeLast(surplus, step);
     rendering = render(state, selection.units(), output, counter);
   }
@@ -73,9 +91,11 @@ export function fitBudget(state: State, budget: number | undefined, output: Outp
       spans: unit.spans.map(({ start, end }) => ({ start, end })),
       ...(unit.score !== undefined && { score: unit.score }),
       reason:
-        unit.tokens > budget
-          ? `${unit.tokens} tokens alone are over the budget of ${budget}`
-          : `rank ${rankOf.get(index)! + 1} of ${units.length}: no room in ${budget} tokens`,
+        unit.layout.type === 'heading' && unit.score === undefined
+          ? 'a heading of nothing kept'
+          : unit.tokens > budget
+            ? `${unit.tokens} tokens alone are over the budget of ${budget}`
+            : `rank ${rankOf.get(index)! + 1} of ${units.length}: no room in ${budget} tokens`,
     });
   }
   return { units: keptUnits, rendering, decisions };
@@ -96,7 +116,10 @@ function kept(state: State, units: readonly Unit[], rankOf: ReadonlyMap<number, 
     stage: 'budget',
     spans: unit.spans.map(({ start, end }) => ({ start, end })),
     ...(unit.score !== undefined && { score: unit.score }),
-    reason: unit.score === undefined ? 'not scored' : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}`,
+    reason:
+      unit.score === undefined
+        ? 'not scored'
+        : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}`,
   }));
 }
 
@@ -104,8 +127,9 @@ function kept(state: State, units: readonly Unit[], rankOf: ReadonlyMap<number, 
 class Selection {
   readonly #state: State;
   readonly #counter: TokenCounter;
-  readonly #byBlock = new Map<string, number[]>();
-  readonly #chosen: { index: number; cost: number }[] = [];
+  readonly #byBlock = new Map<number, number[]>();
+  readonly #governors = new Set<number>();
+  readonly #chosen: { document: number; members: readonly number[]; cost: number }[] = [];
   /** How many of the chosen units keep a unit here, itself included. */
   readonly #holders = new Map<number, number>();
   readonly #documents = new Map<number, number>();
@@ -115,36 +139,46 @@ class Selection {
     this.#state = state;
     this.#counter = counter;
     for (const [index, unit] of state.units.entries()) {
-      const key = `${unit.document}:${unit.block}`;
+      const key = blockKey(unit.document, unit.block);
       const group = this.#byBlock.get(key);
       if (group) group.push(index);
       else this.#byBlock.set(key, [index]);
+      for (const block of unit.needs) this.#governors.add(blockKey(unit.document, block));
     }
   }
 
   addWithin(index: number, budget: number): void {
     if (this.#cost >= budget) return;
     const unit = this.#state.units[index]!;
-    if (unit.tokens + this.#cost > budget) return;
+    if (unit.tokens + this.#cost > budget || this.#leadsIn(unit)) return;
     const closure = this.#closure(index);
-    let cost = this.#documents.has(unit.document) ? 0 : this.#headerCost(unit.document);
-    for (const member of closure) if (!this.#holders.has(member)) cost += unitCost(this.#state.units[member]!);
-    if (this.#cost + cost > budget) return;
+    // Rather the answer without its headings than the headings of what did not fit.
+    const bare = closure.filter((member) => this.#state.units[member]!.layout.type !== 'heading');
+    if (!this.#add(unit.document, closure, budget) && bare.length < closure.length)
+      this.#add(unit.document, bare, budget);
+  }
+
+  #add(document: number, members: readonly number[], budget: number): boolean {
+    let cost = this.#documents.has(document) ? 0 : this.#headerCost(document);
+    for (const member of members)
+      if (!this.#holders.has(member)) cost += unitCost(this.#state.units[member]!);
+    if (this.#cost + cost > budget) return false;
     this.#cost += cost;
-    this.#chosen.push({ index, cost });
-    for (const member of closure) this.#holders.set(member, (this.#holders.get(member) ?? 0) + 1);
-    this.#documents.set(unit.document, (this.#documents.get(unit.document) ?? 0) + 1);
+    this.#chosen.push({ document, members, cost });
+    for (const member of members) this.#holders.set(member, (this.#holders.get(member) ?? 0) + 1);
+    this.#documents.set(document, (this.#documents.get(document) ?? 0) + 1);
+    return true;
   }
 
   /** Gives up chosen units from the last: at least `count`, and until about `tokens` are free. */
   removeLast(tokens: number, count: number): void {
     let free = 0;
     for (let removed = 0; this.#chosen.length > 0 && (removed < count || free < tokens); removed++) {
-      const { index, cost } = this.#chosen.pop()!;
+      const { document, members, cost } = this.#chosen.pop()!;
       free += cost;
       this.#cost -= cost;
-      for (const member of this.#closure(index)) release(this.#holders, member);
-      release(this.#documents, this.#state.units[index]!.document);
+      for (const member of members) release(this.#holders, member);
+      release(this.#documents, document);
     }
   }
 
@@ -157,10 +191,19 @@ class Selection {
     const unit = this.#state.units[index]!;
     const members = [index];
     for (const block of unit.needs) {
-      const last = this.#byBlock.get(`${unit.document}:${block}`)?.at(-1);
+      const last = this.#byBlock.get(blockKey(unit.document, block))?.at(-1);
       if (last !== undefined) members.push(last);
     }
     return members;
+  }
+
+  /** A heading stands with what it leads in to, and by itself only where that is nothing. */
+  #leadsIn(unit: Unit): boolean {
+    return (
+      unit.layout.type === 'heading' &&
+      unit.score === undefined &&
+      this.#governors.has(blockKey(unit.document, unit.block))
+    );
   }
 
   #headerCost(document: number): number {
@@ -178,5 +221,8 @@ function release(counts: Map<number, number>, key: number): void {
 /** Tokens of a unit with the marks and line breaks that rendering puts around it. */
 function unitCost(unit: Unit): number {
   if (unit.kind === 'sentence') return unit.tokens + 1;
-  return unit.tokens + (unit.layout.type === 'code' ? 8 : unit.layout.type === 'row' && unit.layout.header ? 10 : 3);
+  return (
+    unit.tokens +
+    (unit.layout.type === 'code' ? 8 : unit.layout.type === 'row' && unit.layout.header ? 10 : 3)
+  );
 }

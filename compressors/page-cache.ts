@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { SourceDocument, StageContext } from './contract.js';
 import { looksBinary } from './detect-format.js';
@@ -7,14 +7,21 @@ import type { Page } from './page.js';
 import type { TokenCounter } from '../models/token-counter.js';
 import type { Workers } from './workers.js';
 
-/** Content longer than this (UTF-16 code units) is read in a worker thread: some 2 ms of parsing. */
-const WORKER_LENGTH = 250_000;
+/** Content longer than this (UTF-16 code units) is read in a worker thread: it would hold the event loop for some 10 ms. */
+const WORKER_LENGTH = 500_000;
 
 /** What is kept of documents seen before, in bytes of typed arrays and text. */
 const CACHE_BYTES = 64 * 1024 * 1024;
 
+/** How much is hashed between two turns of the event loop, in code units. */
+const HASH_LENGTH = 1_048_576;
+
 /** How much is counted between two turns of the event loop, in code units. */
 const COUNT_LENGTH = 32_768;
+const QUICK_COUNT_LENGTH = 1_048_576;
+
+/** How far back a place to cut is looked for. */
+const CUT_SEARCH = 2_048;
 
 /** A document as read: its page, or why there is none. */
 export interface Reading {
@@ -48,7 +55,11 @@ export class PageCache {
       return { key, page };
     } catch (error) {
       if (context.signal.aborted) throw context.signal.reason;
-      return { key, page: undefined, reason: `unreadable: ${error instanceof Error ? error.message : String(error)}` };
+      return {
+        key,
+        page: undefined,
+        reason: `unreadable: ${error instanceof Error ? error.message : String(error)}`,
+      };
     }
   }
 
@@ -59,7 +70,10 @@ export class PageCache {
     let count = this.#counts.get(countKey);
     if (count === undefined) {
       count = 0;
-      for (const [start, end] of stretches(document.content)) {
+      for (const [start, end] of stretches(
+        document.content,
+        counter.exact ? COUNT_LENGTH : QUICK_COUNT_LENGTH,
+      )) {
         count += counter.count(document.content.slice(start, end));
         await context.breathe();
       }
@@ -69,10 +83,29 @@ export class PageCache {
   }
 }
 
-/** Key of a document's page: its content, and whatever its format is taken from. */
-export function documentKey(document: SourceDocument): string {
-  const digest = hash('sha256', document.content, 'base64');
-  return `${digest}:${document.format ?? `?${extension(document.url ?? document.id)}`}`;
+/** Keys of documents' pages: their content, and whatever its format is taken from. */
+export async function documentKeys(
+  documents: readonly SourceDocument[],
+  breathe: () => Promise<void>,
+): Promise<string[]> {
+  const keys: string[] = [];
+  for (const { content, format, url, id } of documents) {
+    // Halves of pairs without their other half look all the same in UTF-8.
+    const isShort = content.length <= HASH_LENGTH && content.isWellFormed();
+    const digest = isShort ? hash('sha256', content, 'base64') : await longDigest(content, breathe);
+    keys.push(`${digest}:${format ?? `?${extension(url ?? id)}`}`);
+    await breathe();
+  }
+  return keys;
+}
+
+async function longDigest(content: string, breathe: () => Promise<void>): Promise<string> {
+  const digest = createHash('sha256');
+  for (let at = 0; at < content.length; at += HASH_LENGTH) {
+    digest.update(content.slice(at, at + HASH_LENGTH), 'utf16le');
+    await breathe();
+  }
+  return digest.digest('base64');
 }
 
 function extension(name: string): string {
@@ -83,12 +116,12 @@ function extension(name: string): string {
  * Cuts a long text where every tokenizer of the GPT family cuts too (a line break before a letter), so that the
  * counts of the parts add up to that of the whole; elsewhere only where a stretch has no such place.
  */
-function* stretches(text: string): Generator<[start: number, end: number]> {
+function* stretches(text: string, length: number): Generator<[start: number, end: number]> {
   let start = 0;
   while (start < text.length) {
-    let end = Math.min(text.length, start + COUNT_LENGTH);
+    let end = Math.min(text.length, start + length);
     if (end < text.length) {
-      for (let at = end; at > start + COUNT_LENGTH / 2; at--) {
+      for (let at = end; at > end - CUT_SEARCH; at--) {
         if (text.charCodeAt(at - 1) === 10 && /\p{L}/u.test(text[at]!)) {
           end = at;
           break;

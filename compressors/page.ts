@@ -287,7 +287,8 @@ export class PageBuilder {
   }
 
   #sectionOf(layout: Layout, length: number): number {
-    const opens = layout.type === 'heading' || (this.#sectionLength > SECTION_LENGTH && layout.type !== 'row');
+    const opens =
+      layout.type === 'heading' || (this.#sectionLength > SECTION_LENGTH && layout.type !== 'row');
     if (opens && this.#sectionLength > 0) {
       this.#section++;
       this.#sectionLength = 0;

@@ -17,7 +17,7 @@ import type {
 } from './contract.js';
 import { ConfigurationError } from './errors.js';
 import { FORMATS } from './extract.js';
-import { documentKey, PageCache } from './page-cache.js';
+import { documentKeys, PageCache } from './page-cache.js';
 import { DEFAULT_PRESET, presetStages, resolveStages } from './presets.js';
 import { compressedDocuments, type Output } from './render.js';
 import { blockCount, blockUnits } from './unit.js';
@@ -47,7 +47,9 @@ const optionsSchema = z.strictObject({
   stages: z.array(z.unknown()).optional(),
   budget: z.unknown().optional(),
   model: z.string().min(1).optional(),
-  deadline: z.union([z.number().positive(), z.literal(Infinity)], 'give a number of milliseconds above 0').default(5_000),
+  deadline: z
+    .union([z.number().positive(), z.literal(Infinity)], 'give a number of milliseconds above 0')
+    .default(5_000),
   output: z.enum(['markdown', 'text', 'html']).default('markdown'),
   cache: z.boolean().default(true),
 });
@@ -76,13 +78,18 @@ export async function createPipeline(options: PipelineOptions = {}): Promise<Pip
  * Checks options at once, for those who make the pipeline later.
  * @throws ConfigurationError naming the field that cannot be used
  */
-export function checkPipelineOptions(options: PipelineOptions): { settings: z.output<typeof optionsSchema>; stages: Compressor[] } {
+export function checkPipelineOptions(options: PipelineOptions): {
+  settings: z.output<typeof optionsSchema>;
+  stages: Compressor[];
+} {
   const settings = validate(optionsSchema, options);
   checkBudget(options.budget);
   if (options.stages && options.preset !== undefined) {
     throw new ConfigurationError('stages', options.stages.map(nameOf), 'give either a preset or stages');
   }
-  const stages = options.stages ? resolveStages(options.stages) : presetStages(settings.preset ?? DEFAULT_PRESET);
+  const stages = options.stages
+    ? resolveStages(options.stages)
+    : presetStages(settings.preset ?? DEFAULT_PRESET);
   return { settings, stages };
 }
 
@@ -114,14 +121,16 @@ export class Pipeline implements Compressor {
     this.#settings = settings;
   }
 
-
   /**
    * Compresses documents to what answers the query. A stage or document that fails is passed through with its reason.
    * @throws ConfigurationError for a request that has no query or documents; the signal's reason when aborted
    */
   compress(request: CompressionRequest): Promise<CompressionResult>;
   compress(state: State, context: StageContext): Promise<State>;
-  async compress(input: CompressionRequest | State, context?: StageContext): Promise<CompressionResult | State> {
+  async compress(
+    input: CompressionRequest | State,
+    context?: StageContext,
+  ): Promise<CompressionResult | State> {
     if (context) {
       const reports: StageReport[] = [];
       return this.#runStages(input as State, context, reports);
@@ -139,7 +148,7 @@ export class Pipeline implements Compressor {
     checkRequest(request);
     request.signal?.throwIfAborted();
     const { documents, invalid } = readableDocuments(request.documents);
-    const keys = documents.map(documentKey);
+    const keys = await documentKeys(documents, breathing(request.signal ?? new AbortController().signal));
     const budget = request.budget ?? this.#settings.budget;
     const resultKey = requestKey(request.query, documents, keys, invalid, budget);
     const known = this.#settings.cache ? this.#results.get(resultKey) : undefined;
@@ -225,10 +234,20 @@ export class Pipeline implements Compressor {
     for (const [index, document] of documents.entries()) {
       const { page, reason } = (await readings[index])!;
       pages.push(page);
-      before.push(await this.#pages.count(document, keys[index]!, { ...context, breathe: unhurried(context) }));
+      before.push(
+        await this.#pages.count(document, keys[index]!, { ...context, breathe: unhurried(context) }),
+      );
       if (page) {
         for (let block = 0; block < blockCount(page); block += BLOCKS_A_TURN) {
-          units.push(...blockUnits(page, index, context.counter, block, Math.min(blockCount(page), block + BLOCKS_A_TURN)));
+          units.push(
+            ...blockUnits(
+              page,
+              index,
+              context.counter,
+              block,
+              Math.min(blockCount(page), block + BLOCKS_A_TURN),
+            ),
+          );
           await context.breathe().catch(() => undefined);
         }
         for (const omission of page.omissions) {
@@ -253,7 +272,13 @@ export class Pipeline implements Compressor {
           terms: new Uint32Array(),
           needs: [],
         });
-        decisions.push({ document: document.id, action: 'kept', stage: 'extract', spans: [whole], reason: `passed through: ${reason}` });
+        decisions.push({
+          document: document.id,
+          action: 'kept',
+          stage: 'extract',
+          spans: [whole],
+          reason: `passed through: ${reason}`,
+        });
       }
     }
     const state: State = { query, documents, pages, units, decisions };
@@ -327,7 +352,10 @@ function stoppedByCaller(signal: AbortSignal): boolean {
   return signal.aborted && !(signal.reason instanceof DeadlinePassed);
 }
 
-function timeLimit(milliseconds: number, signal: AbortSignal | undefined): { signal: AbortSignal; clear: () => void } {
+function timeLimit(
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+): { signal: AbortSignal; clear: () => void } {
   const controller = new AbortController();
   const abort = () => {
     controller.abort(signal!.reason);
@@ -370,21 +398,29 @@ function checkRequest(request: CompressionRequest): void {
   if (typeof (request as unknown) !== 'object' || (request as unknown) === null) {
     throw new ConfigurationError('request', request, 'give { query, documents }');
   }
-  if (typeof (request.query as unknown) !== 'string') throw new ConfigurationError('query', request.query, 'give a string');
+  if (typeof (request.query as unknown) !== 'string')
+    throw new ConfigurationError('query', request.query, 'give a string');
   if (!Array.isArray(request.documents)) {
     throw new ConfigurationError('documents', request.documents, 'give an array of { id, content }');
   }
   for (const [index, document] of request.documents.entries()) {
     const format = (document as Partial<SourceDocument> | null | undefined)?.format;
     if (format !== undefined && !FORMATS.includes(format)) {
-      throw new ConfigurationError(`documents[${index}].format`, format, `give one of ${FORMATS.join(', ')}, or none`);
+      throw new ConfigurationError(
+        `documents[${index}].format`,
+        format,
+        `give one of ${FORMATS.join(', ')}, or none`,
+      );
     }
   }
   checkBudget(request.budget);
 }
 
 /** Documents whose content is text; one without is recorded, and the others go on. */
-function readableDocuments(given: readonly SourceDocument[]): { documents: SourceDocument[]; invalid: Decision[] } {
+function readableDocuments(given: readonly SourceDocument[]): {
+  documents: SourceDocument[];
+  invalid: Decision[];
+} {
   const documents: SourceDocument[] = [];
   const invalid: Decision[] = [];
   for (const [index, document] of given.entries()) {
@@ -394,7 +430,13 @@ function readableDocuments(given: readonly SourceDocument[]): { documents: Sourc
       documents.push(candidate.id === id ? document : { ...document, id });
     } else {
       const kind = candidate?.content === null ? 'null' : typeof candidate?.content;
-      invalid.push({ document: id, action: 'dropped', stage: 'extract', spans: [], reason: `content is ${kind}, not a string` });
+      invalid.push({
+        document: id,
+        action: 'dropped',
+        stage: 'extract',
+        spans: [],
+        reason: `content is ${kind}, not a string`,
+      });
     }
   }
   return { documents, invalid };
@@ -413,7 +455,8 @@ function requestKey(
 }
 
 function checkState(state: State): void {
-  if (!Array.isArray((state as Partial<State> | undefined)?.units)) throw new TypeError('the stage returned no units');
+  if (!Array.isArray((state as Partial<State> | undefined)?.units))
+    throw new TypeError('the stage returned no units');
 }
 
 function messageOf(reason: unknown): string {
@@ -425,7 +468,10 @@ function nameOf(stage: unknown): unknown {
 }
 
 function pairs(spans: Int32Array): { start: number; end: number }[] {
-  return Array.from({ length: spans.length / 2 }, (_, index) => ({ start: spans[2 * index]!, end: spans[2 * index + 1]! }));
+  return Array.from({ length: spans.length / 2 }, (_, index) => ({
+    start: spans[2 * index]!,
+    end: spans[2 * index + 1]!,
+  }));
 }
 
 function unitTokens(units: readonly Unit[]): number {

@@ -22,7 +22,8 @@ export const DEFAULT_PRESET = 'fast';
 /** @throws ConfigurationError for a preset that does not exist */
 export function presetStages(preset: string): Compressor[] {
   const names = Object.hasOwn(PRESETS, preset) ? PRESETS[preset] : undefined;
-  if (!names) throw new ConfigurationError('preset', preset, `give one of ${Object.keys(PRESETS).join(', ')}`);
+  if (!names)
+    throw new ConfigurationError('preset', preset, `give one of ${Object.keys(PRESETS).join(', ')}`);
   return names.map((name) => STAGES[name]!());
 }
 
@@ -32,7 +33,10 @@ export function resolveStages(stages: readonly (string | Compressor)[]): Compres
     if (typeof stage === 'string') {
       const make = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
       if (make) return make();
-    } else if (typeof (stage as Partial<Compressor> | null)?.compress === 'function' && typeof stage.name === 'string') {
+    } else if (
+      typeof (stage as Partial<Compressor> | null)?.compress === 'function' &&
+      typeof stage.name === 'string'
+    ) {
       return stage;
     }
     const known = Object.keys(STAGES).join(', ');

@@ -9,7 +9,11 @@ export type Output = 'markdown' | 'text' | 'html';
 export interface Rendering {
   readonly context: string;
   readonly tokens: number;
-  readonly documents: readonly { readonly index: number; readonly content: string; readonly units: readonly Unit[] }[];
+  readonly documents: readonly {
+    readonly index: number;
+    readonly content: string;
+    readonly units: readonly Unit[];
+  }[];
 }
 
 /**
@@ -17,7 +21,12 @@ export interface Rendering {
  * by a blank line.
  * @param units by document, then in the order of the page
  */
-export function render(state: State, units: readonly Unit[], output: Output, counter: TokenCounter): Rendering {
+export function render(
+  state: State,
+  units: readonly Unit[],
+  output: Output,
+  counter: TokenCounter,
+): Rendering {
   const documents: { index: number; content: string; units: Unit[] }[] = [];
   for (const unit of units) {
     const last = documents.at(-1);
@@ -28,7 +37,10 @@ export function render(state: State, units: readonly Unit[], output: Output, cou
     document.content = renderDocument(document.units, state.pages[document.index], output);
   }
   const context = documents
-    .map(({ index, content }) => `${documentHeader(index, state.documents[index]!, state.pages[index])}\n${content}`)
+    .map(
+      ({ index, content }) =>
+        `${documentHeader(index, state.documents[index]!, state.pages[index])}\n${content}`,
+    )
     .join('\n\n');
   return { context, tokens: counter.count(context), documents };
 }
@@ -118,7 +130,8 @@ function separator(previous: Unit, unit: Unit): string {
   const { layout } = unit;
   if (previous.layout.type !== layout.type) return '\n\n';
   if (layout.type === 'item') return '\n';
-  if (layout.type === 'row' && previous.layout.type === 'row' && previous.layout.table === layout.table) return '\n';
+  if (layout.type === 'row' && previous.layout.type === 'row' && previous.layout.table === layout.table)
+    return '\n';
   return '\n\n';
 }
 

@@ -3,7 +3,8 @@ import { isSpace } from './page.js';
 const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' });
 
 /** What can end a sentence, or a line. Text without any is one sentence. */
-const TERMINATOR = /[.!?…\n\u2029\u0589\u061f\u06d4\u0700-\u0702\u0964\u0965\u104b\u1362\u1367\u1803\u3002\uff01\uff0e\uff1f\uff61]/;
+const TERMINATOR =
+  /[.!?…\n\u2029\u0589\u061f\u06d4\u0700-\u0702\u0964\u0965\u104b\u1362\u1367\u1803\u3002\uff01\uff0e\uff1f\uff61]/;
 
 /** A text without sentence marks is cut where it is longer than this, at the strongest mark or space before it. */
 const LONGEST = 1_200;
@@ -67,7 +68,7 @@ const WINDOW = 4_096;
 /** Where UAX 29 breaks sentences, the ends of the text excluded. */
 function* breaks(text: string): Generator<number> {
   let window = WINDOW;
-  for (let start = 0; ; ) {
+  for (let start = 0; ;) {
     const stretch = text.slice(start, start + window);
     let last = 0;
     for (const { index } of segmenter.segment(stretch)) {

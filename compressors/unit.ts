@@ -4,7 +4,13 @@ import { splitSentences } from './sentences.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 /** The blocks of a page as units, from block `from` to before `to`. */
-export function blockUnits(page: Page, document: number, counter: TokenCounter, from = 0, to = blockCount(page)): Unit[] {
+export function blockUnits(
+  page: Page,
+  document: number,
+  counter: TokenCounter,
+  from = 0,
+  to = blockCount(page),
+): Unit[] {
   const units: Unit[] = [];
   for (let block = from; block < to; block++) {
     const start = blockField(page, block, 'textStart');
@@ -33,6 +39,11 @@ export function blockUnits(page: Page, document: number, counter: TokenCounter, 
     });
   }
   return units;
+}
+
+/** One number for a block of a document, for maps and sets. */
+export function blockKey(document: number, block: number): number {
+  return document * 2 ** 26 + block;
 }
 
 /** Index terms of a block's text. */
@@ -79,7 +90,8 @@ export function pageSentences(page: Page): Int32Array {
   for (let block = 0; block < blockCount(page); block++) {
     if (!isProse(layoutOf(page, block))) continue;
     const start = blockField(page, block, 'textStart');
-    for (const offset of splitSentences(page.text.slice(start, blockField(page, block, 'textEnd')))) bounds.push(start + offset);
+    for (const offset of splitSentences(page.text.slice(start, blockField(page, block, 'textEnd'))))
+      bounds.push(start + offset);
   }
   return Int32Array.from(bounds);
 }
@@ -116,7 +128,12 @@ function cutSpans(spans: readonly TextSpan[], first: number, start: number, end:
     cut.push(
       isReference
         ? { ...span, at: span.at - start }
-        : { start: span.start + from - span.at, end: span.start + to - span.at, at: from - start, length: to - from },
+        : {
+            start: span.start + from - span.at,
+            end: span.start + to - span.at,
+            at: from - start,
+            length: to - from,
+          },
     );
   }
   return cut;
@@ -144,7 +161,7 @@ function layoutOf(page: Page, block: number): Layout {
 function governors(page: Page, block: number): readonly number[] {
   const heading = LAYOUTS.indexOf('heading');
   const chain: number[] = [];
-  for (let at = block; blockField(page, at, 'layout') !== heading; ) {
+  for (let at = block; blockField(page, at, 'layout') !== heading;) {
     at = blockField(page, at, 'governor');
     if (at < 0) break;
     chain.push(at);

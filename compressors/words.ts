@@ -124,7 +124,10 @@ function wordEnd(text: string, start: number): number {
     // 1,234.5 and 3.75: a mark between two digits belongs to the number.
     const code = i < limit ? text.charCodeAt(i) : 0;
     const inNumber =
-      (code === 44 || code === 46) && KINDS[text.charCodeAt(i - 1)] === DIGIT && i + 1 < limit && KINDS[text.charCodeAt(i + 1)] === DIGIT;
+      (code === 44 || code === 46) &&
+      KINDS[text.charCodeAt(i - 1)] === DIGIT &&
+      i + 1 < limit &&
+      KINDS[text.charCodeAt(i + 1)] === DIGIT;
     if (!inNumber) return i;
     i++;
   }
@@ -147,7 +150,8 @@ function wordTerm(text: string, start: number, end: number): number {
     hash = Math.imul(hash ^ code, FNV_PRIME);
   }
   if (!plain) return hashTerm(text.slice(start, end));
-  if (digits || end - start < 4) return hash >>> 0;
+  const last = text.charCodeAt(end - 1) | 32;
+  if (digits || end - start < 4 || last !== 115) return hash >>> 0;
   return hashTerm(singular(text.slice(start, end).toLowerCase()));
 }
 

@@ -19,7 +19,12 @@ export class Workers {
   }
 
   /** @throws the signal's reason when aborted: the thread is stopped, whatever it is doing */
-  extract(content: string, format: Format | undefined, name: string | undefined, signal: AbortSignal): Promise<Page> {
+  extract(
+    content: string,
+    format: Format | undefined,
+    name: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Page> {
     pool ??= new Piscina({
       filename: fileURLToPath(new URL('./extract-worker.js', import.meta.url)),
       minThreads: 0,

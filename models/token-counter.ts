@@ -11,8 +11,14 @@ export interface TokenCounter {
 /** OpenAI's encodings by the models that use them, the longest prefix first. */
 const ENCODINGS: readonly (readonly [RegExp, Encoding])[] = [
   [/^(?:o200k_harmony|gpt-oss)/, 'o200k_harmony'],
-  [/^(?:o200k_base|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|chatgpt-4o|chatgpt-5|o[1-9])(?:$|[-_.@:])/, 'o200k_base'],
-  [/^(?:cl100k_base|gpt-4|gpt-3\.5|gpt-35|text-embedding-3|text-embedding-ada-002)(?:$|[-_.@:])/, 'cl100k_base'],
+  [
+    /^(?:o200k_base|gpt-4o|gpt-4\.1|gpt-4\.5|gpt-[5-9]|chatgpt-4o|chatgpt-5|o[1-9])(?:$|[-_.@:])/,
+    'o200k_base',
+  ],
+  [
+    /^(?:cl100k_base|gpt-4|gpt-3\.5|gpt-35|text-embedding-3|text-embedding-ada-002)(?:$|[-_.@:])/,
+    'cl100k_base',
+  ],
 ];
 
 type Encoding = keyof typeof LOADERS;
@@ -32,7 +38,11 @@ const LOADERS = {
 export async function loadTokenCounter(model?: string): Promise<TokenCounter> {
   if (model === undefined) return estimate;
   if (model.trim() === '') throw new ConfigurationError('model', model, 'give the name of a model, or none');
-  const name = model.trim().toLowerCase().replace(/^(?:openai|azure)[/:]/, '').replace(/^ft:/, '');
+  const name = model
+    .trim()
+    .toLowerCase()
+    .replace(/^(?:openai|azure)[/:]/, '')
+    .replace(/^ft:/, '');
   const encoding = ENCODINGS.find(([pattern]) => pattern.test(name))?.[1];
   if (!encoding) return estimate;
   const { countTokens } = await LOADERS[encoding]();
@@ -67,63 +77,78 @@ function parts(text: string): string[] {
   return cut;
 }
 
+/** Costs are whole numbers of this share of a token, so that sums are exact. */
+const UNITS_A_TOKEN = 20;
+
 /**
- * An upper estimate for a tokenizer that is not known: above o200k_base and cl100k_base on more than 99% of passages
- * of natural language, code and markup (bench/token-counter.ts prints the shares), by 30 to 40% on English for
- * o200k_base. One pass; the parts of a text, cut outside white space, never count less than the whole.
+ * An upper estimate for a tokenizer that is not known: bench/token-counter.ts prints on how many passages of natural
+ * language, code and markup it stays above o200k_base and cl100k_base, and by how much. One pass over a table of
+ * states; the parts of a text, cut outside white space, never count less than the whole.
  */
 const estimate: TokenCounter = {
   name: 'estimate',
   exact: false,
   count(text) {
-    let tokens = 0;
-    let letters = 0;
-    let digits = 0;
-    let spaces = 0;
+    let cost = 0;
+    let state = 0;
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i);
-      const kind = code < 128 ? ASCII[code]! : OTHER;
-      if (kind === LETTER) {
-        // Tokens of a word: one, and another for every two and a half letters past the fourth.
-        letters++;
-        if (letters === 1) tokens += 1;
-        else if (letters > 4) tokens += 0.4;
-        if (letters > 1 && code < 97) tokens += 0.2;
-        digits = spaces = 0;
-        continue;
+      if (code < 128) {
+        const step = STEPS[state + ASCII[code]!]!;
+        cost += step & 0xff;
+        state = step >>> 8;
+      } else {
+        cost += WEIGHTS[code]!;
+        state = 0;
       }
-      letters = 0;
-      if (kind === DIGIT) {
-        if (digits++ % 3 === 0) tokens += 1.9;
-        spaces = 0;
-        continue;
-      }
-      digits = 0;
-      if (kind === SPACE) {
-        // A single space belongs to the word after it; runs of white space are tokens of their own.
-        if (++spaces === 2) tokens += 1.5;
-        if (code === 10) tokens += 0.15;
-        continue;
-      }
-      spaces = 0;
-      tokens += kind === OTHER ? WEIGHTS[code]! : 0.5;
     }
-    return Math.ceil(tokens);
+    return Math.ceil(cost / UNITS_A_TOKEN);
   },
 };
 
-const LETTER = 1;
-const DIGIT = 2;
-const SPACE = 3;
-const MARK = 4;
-const OTHER = 5;
+// Kinds of ASCII characters.
+const MARK = 0;
+const LOWER = 1;
+const UPPER = 2;
+const DIGIT = 3;
+const SPACE = 4;
+const LINE = 5;
+const KINDS = 8;
 
 const ASCII = new Uint8Array(128).fill(MARK);
 ASCII.fill(SPACE, 9, 14);
+ASCII[10] = LINE;
 ASCII[32] = SPACE;
 ASCII.fill(DIGIT, 48, 58);
-ASCII.fill(LETTER, 65, 91);
-ASCII.fill(LETTER, 97, 123);
+ASCII.fill(UPPER, 65, 91);
+ASCII.fill(LOWER, 97, 123);
+
+/** By what has been read of a run (so many letters, digits or spaces) and the next character: its cost, and the next state. */
+const STEPS = new Uint16Array(16 * KINDS);
+{
+  const LETTERS = [0, 1, 2, 3, 4] as const;
+  const DIGITS = [0, 5, 6, 7] as const;
+  const SPACES = [0, 8, 9] as const;
+  const step = (state: number, kind: number, tokens: number, next: number) => {
+    STEPS[state * KINDS + kind] = ((next * KINDS) << 8) | Math.round(tokens * UNITS_A_TOKEN);
+  };
+  for (let state = 0; state <= 9; state++) {
+    const letters = Math.max(0, LETTERS.indexOf(state as 0));
+    const digits = Math.max(0, DIGITS.indexOf(state as 0));
+    const spaces = Math.max(0, SPACES.indexOf(state as 0));
+    // Tokens of a word: one, and another for every two and a half letters past the fourth; more in capitals.
+    const letter = letters === 0 ? 1 : letters === 4 ? 0.4 : 0;
+    const nextLetter = LETTERS[Math.min(letters + 1, 4)]!;
+    step(state, LOWER, letter, nextLetter);
+    step(state, UPPER, letter + (letters > 0 ? 0.2 : 0), nextLetter);
+    step(state, DIGIT, digits % 3 === 0 ? 1.9 : 0, DIGITS[(digits % 3) + 1]!);
+    // A single space belongs to the word after it; runs of white space are tokens of their own.
+    const space = spaces === 1 ? 1.5 : 0;
+    step(state, SPACE, space, SPACES[Math.min(spaces + 1, 2)]!);
+    step(state, LINE, space + 0.15, SPACES[Math.min(spaces + 1, 2)]!);
+    step(state, MARK, 0.5, 0);
+  }
+}
 
 /** Tokens a code unit outside ASCII, by blocks: the first code unit of each and its weight. */
 const BLOCKS: readonly (readonly [first: number, weight: number])[] = [
@@ -153,5 +178,6 @@ const BLOCKS: readonly (readonly [first: number, weight: number])[] = [
   [0xff00, 1.5], // Full-width forms
 ];
 
-const WEIGHTS = new Float64Array(0x10000);
-for (const [index, [first, weight]] of BLOCKS.entries()) WEIGHTS.fill(weight, first, BLOCKS[index + 1]?.[0] ?? 0x10000);
+const WEIGHTS = new Uint8Array(0x10000);
+for (const [index, [first, weight]] of BLOCKS.entries())
+  WEIGHTS.fill(weight * UNITS_A_TOKEN, first, BLOCKS[index + 1]?.[0] ?? 0x10000);

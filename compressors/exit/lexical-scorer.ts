@@ -9,13 +9,13 @@ export function lexicalScorer(): SentenceScorer {
   return {
     name: 'BM25',
     async score(query: string, units: readonly Unit[], state: State, context: StageContext) {
-      const titles = state.documents.map((document, index) =>
-        indexTerms(document.title ?? state.pages[index]?.title ?? '').terms,
+      const titles = state.documents.map(
+        (document, index) => indexTerms(document.title ?? state.pages[index]?.title ?? '').terms,
       );
       const headings = new Map<string, Uint32Array>();
       const bags: { terms: Uint32Array }[] = [];
-      for (const unit of units) {
-        await context.breathe();
+      for (const [index, unit] of units.entries()) {
+        if (index % 32 === 0) await context.breathe();
         const parts = [titles[unit.document]!, unit.terms];
         const page = state.pages[unit.document];
         for (const block of page ? unit.needs : []) {
@@ -26,7 +26,7 @@ export function lexicalScorer(): SentenceScorer {
         }
         bags.push({ terms: joinTerms(parts) });
       }
-      return bm25(queryTerms(query), bags);
+      return bm25(queryTerms(query), bags, context.breathe);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Compressor, Decision, StageContext, State, Unit } from '../contract.js';
-import { sentenceUnits } from '../unit.js';
+import { blockKey, sentenceUnits } from '../unit.js';
 import { validate } from '../validate.js';
 import { lexicalScorer } from './lexical-scorer.js';
 
@@ -11,7 +11,12 @@ export interface SentenceScorer {
    * @param units sentences, and blocks that stay whole, of all documents in order
    * @returns a score for each unit, comparable over documents, higher is better, 0 for one that says nothing of the query
    */
-  score(query: string, units: readonly Unit[], state: State, context: StageContext): Promise<ArrayLike<number>>;
+  score(
+    query: string,
+    units: readonly Unit[],
+    state: State,
+    context: StageContext,
+  ): Promise<ArrayLike<number>>;
 }
 
 export interface SentencesOptions {
@@ -22,7 +27,12 @@ export interface SentencesOptions {
 }
 
 const optionsSchema = z.strictObject({
-  scorer: z.custom<SentenceScorer>((value) => typeof (value as SentenceScorer | null)?.score === 'function', 'give { name, score }').optional(),
+  scorer: z
+    .custom<SentenceScorer>(
+      (value) => typeof (value as SentenceScorer | null)?.score === 'function',
+      'give { name, score }',
+    )
+    .optional(),
   threshold: z.number().min(0).max(1).default(0.35),
 });
 
@@ -37,15 +47,17 @@ export function sentences(options: SentencesOptions = {}): Compressor {
     name: 'sentences',
     async compress(state, context) {
       const units: Unit[] = [];
-      for (const unit of state.units) {
+      for (const [index, unit] of state.units.entries()) {
         const page = state.pages[unit.document];
         if (page) units.push(...sentenceUnits(unit, page, context.counter));
         else units.push(unit);
-        await context.breathe();
+        if (index % 16 === 0) await context.breathe();
       }
       const scores = await scorer.score(state.query, units, state, context);
       const scored = units.map((unit, index) =>
-        state.pages[unit.document] && unit.layout.type !== 'heading' ? { ...unit, score: scores[index]! } : unit,
+        state.pages[unit.document] && unit.layout.type !== 'heading'
+          ? { ...unit, score: scores[index]! }
+          : unit,
       );
       if (context.budget !== undefined) return { ...state, units: scored };
       return { ...state, ...aboveThreshold({ ...state, units: scored }, threshold, scorer.name) };
@@ -53,16 +65,24 @@ export function sentences(options: SentencesOptions = {}): Compressor {
   };
 }
 
-function aboveThreshold(state: State, threshold: number, scorer: string): { units: Unit[]; decisions: Decision[] } {
+function aboveThreshold(
+  state: State,
+  threshold: number,
+  scorer: string,
+): { units: Unit[]; decisions: Decision[] } {
   const best = state.units.reduce((highest, unit) => Math.max(highest, unit.score ?? 0), 0);
   const floor = threshold * best;
-  const chosen = new Set(state.units.filter(({ score, layout }) => (score === undefined ? layout.type !== 'heading' : score > 0 && score >= floor)));
-  const needed = new Set<string>();
-  for (const unit of chosen) for (const block of unit.needs) needed.add(`${unit.document}:${block}`);
+  const chosen = new Set(
+    state.units.filter(({ score, layout }) =>
+      score === undefined ? layout.type !== 'heading' : score > 0 && score >= floor,
+    ),
+  );
+  const needed = new Set<number>();
+  for (const unit of chosen) for (const block of unit.needs) needed.add(blockKey(unit.document, block));
   const units: Unit[] = [];
   const decisions = [...state.decisions];
   for (const unit of state.units) {
-    if (chosen.has(unit) || needed.has(`${unit.document}:${unit.block}`)) {
+    if (chosen.has(unit) || needed.has(blockKey(unit.document, unit.block))) {
       units.push(unit);
       continue;
     }

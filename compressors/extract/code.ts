@@ -18,7 +18,10 @@ export function extractCode(source: string, builder: PageBuilder): void {
       afterBlank = true;
       continue;
     }
-    const opens = line.indent === 0 && !/[)}\]]/.test(source[line.text]!) && !/^(?:end|else|elif|except|finally|catch)\b/.test(source.slice(line.text, line.text + 8));
+    const opens =
+      line.indent === 0 &&
+      !/[)}\]]/.test(source[line.text]!) &&
+      !/^(?:end|else|elif|except|finally|catch)\b/.test(source.slice(line.text, line.text + 8));
     if (afterBlank && opens) flush();
     if (start < 0) start = line.start;
     end = line.end;

@@ -17,8 +17,15 @@ export function extractJson(source: string, builder: PageBuilder): void {
       const inside = containerParts(source, container);
       if (!inside) break;
       parts = inside;
-      const largest = inside.reduce((most, part) => (part.end - part.start > most.end - most.start ? part : most), inside[0]!);
-      if (largest.end - largest.start < 0.8 * (container.end - container.start) || !containerParts(source, largest)) break;
+      const largest = inside.reduce(
+        (most, part) => (part.end - part.start > most.end - most.start ? part : most),
+        inside[0]!,
+      );
+      if (
+        largest.end - largest.start < 0.8 * (container.end - container.start) ||
+        !containerParts(source, largest)
+      )
+        break;
       for (const part of inside) {
         if (part === largest) builder.omit('JSON structure', part.start, part.value);
         else addPart(part, builder);

@@ -9,7 +9,7 @@ export interface Line {
 }
 
 export function* linesOf(source: string): Generator<Line> {
-  for (let start = 0; start <= source.length; ) {
+  for (let start = 0; start <= source.length;) {
     let next = source.indexOf('\n', start);
     if (next < 0) next = source.length;
     let end = next;

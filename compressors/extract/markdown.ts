@@ -49,7 +49,12 @@ class MarkdownReader {
       this.#at++;
       return;
     }
-    while (this.#items.length > 0 && line.indent < this.#items.at(-1)!.column && !ITEM.test(this.#start(line))) this.#items.pop();
+    while (
+      this.#items.length > 0 &&
+      line.indent < this.#items.at(-1)!.column &&
+      !ITEM.test(this.#start(line))
+    )
+      this.#items.pop();
     const text = this.#start(line);
     const column = this.#items.at(-1)?.column ?? 0;
     if (FENCE.test(text)) this.#fenced(line);
@@ -84,12 +89,16 @@ class MarkdownReader {
 
   #frontMatter(): void {
     if (!/^\ufeff?---$/.test(this.#text(this.#lines[0]!))) return;
-    const end = this.#lines.findIndex((line, index) => index > 0 && /^(?:---|\.\.\.)$/.test(this.#text(line)));
+    const end = this.#lines.findIndex(
+      (line, index) => index > 0 && /^(?:---|\.\.\.)$/.test(this.#text(line)),
+    );
     if (end < 0) return;
     const lines = this.#lines.slice(1, end).filter((line) => !isBlank(line));
     this.#builder.omit('front matter fence', this.#lines[0]!.start, this.#lines[0]!.end);
     if (lines.length > 0) {
-      const title = lines.map((line) => /^title:\s*(.+)$/i.exec(this.#text(line))?.[1]).find((found) => found !== undefined);
+      const title = lines
+        .map((line) => /^title:\s*(.+)$/i.exec(this.#text(line))?.[1])
+        .find((found) => found !== undefined);
       this.#builder.title ??= title?.replace(/^(["'])(.*)\1$/, '$2');
       this.#preformatted('yaml', lines[0]!.start, lines.at(-1)!.end);
     }
@@ -104,7 +113,11 @@ class MarkdownReader {
     while (last < this.#lines.length && !closing.test(this.#start(this.#lines[last]!))) last++;
     this.#builder.omit('code fence', line.text, line.end);
     if (last > this.#at + 1) {
-      this.#preformatted(/^[\w+#.-]*/.exec(info!.trim())![0], this.#lines[this.#at + 1]!.start, this.#lines[last - 1]!.end);
+      this.#preformatted(
+        /^[\w+#.-]*/.exec(info!.trim())![0],
+        this.#lines[this.#at + 1]!.start,
+        this.#lines[last - 1]!.end,
+      );
     }
     const end = this.#lines[last];
     if (end) this.#builder.omit('code fence', end.text, end.end);
@@ -125,7 +138,11 @@ class MarkdownReader {
   }
 
   #preformatted(language: string, start: number, end: number): void {
-    this.#builder.open({ layout: { type: 'code', language }, governor: this.#governor(), preformatted: true });
+    this.#builder.open({
+      layout: { type: 'code', language },
+      governor: this.#governor(),
+      preformatted: true,
+    });
     this.#builder.raw(start, end);
     this.#builder.close();
   }
@@ -160,7 +177,8 @@ class MarkdownReader {
     this.#builder.omit('comment', line.text, stop);
     while (this.#at < this.#lines.length && this.#lines[this.#at]!.end < stop) this.#at++;
     const rest = this.#lines[this.#at];
-    if (rest && rest.end > stop && rest.start < stop) this.#lines[this.#at] = { ...rest, start: stop, text: stop };
+    if (rest && rest.end > stop && rest.start < stop)
+      this.#lines[this.#at] = { ...rest, start: stop, text: stop };
     else this.#at++;
   }
 

@@ -65,7 +65,7 @@ function addParagraph(lines: readonly Line[], builder: PageBuilder): void {
 }
 
 function addCells(source: string, line: Line, builder: PageBuilder): void {
-  for (let at = line.start; at <= line.end; ) {
+  for (let at = line.start; at <= line.end;) {
     const tab = source.indexOf('\t', at);
     const end = tab < 0 || tab > line.end ? line.end : tab;
     builder.cell();

@@ -48,8 +48,27 @@ export interface CleanedTree {
   readonly words: Int32Array;
   /** Elements that give way to their only child. */
   readonly unwrapped: Uint8Array;
+  readonly totalWords: number;
   /** For each TEXT event, by its order, where its text begins in `text`; -1 for text that is gone. */
   readonly textAt: readonly number[];
+}
+
+// What a stretch of text holds: nothing but line breaks, tabs and spaces; other white space; or more than that.
+const NOTHING = 0;
+const SPACE = 1;
+const MORE = 2;
+
+function textIn(text: string, start: number, end: number): number {
+  const last = Math.min(end, text.length);
+  let found = NOTHING;
+  for (let at = start; at < last; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 32 || code === 10 || code === 9) continue;
+    if (code > 32 && code < 128) return MORE;
+    if (/\S/.test(text[at]!)) return MORE;
+    found = SPACE;
+  }
+  return found;
 }
 
 export function clean(source: string, tree: ElementTree): CleanedTree {
@@ -66,9 +85,14 @@ export function clean(source: string, tree: ElementTree): CleanedTree {
     else {
       const element = stack.at(-1);
       if (element === undefined) continue;
-      const text = textOf(source, texts, references, value);
-      if (/[^\n\t ]/.test(text)) hasBareText[element] = 1;
-      if (hasText[element] || !/\S/.test(text)) continue;
+      const reference = texts[value + 2]!;
+      const found =
+        reference < 0
+          ? textIn(source, texts[value]!, texts[value + 1]!)
+          : textIn(references[reference]!, 0, Infinity);
+      if (found === NOTHING) continue;
+      hasBareText[element] = 1;
+      if (hasText[element] || found === SPACE) continue;
       for (let at = element; at >= 0 && !hasText[at]; at = parents[at]!) hasText[at] = 1;
     }
   }
@@ -127,7 +151,7 @@ export function clean(source: string, tree: ElementTree): CleanedTree {
     if (startsInWord[element] && textEnd[element]! > start && !isPythonSpace(text.charCodeAt(start)))
       words[element]!++;
   }
-  return { text, textStart, textEnd, words, unwrapped, textAt };
+  return { text, textStart, textEnd, words, totalWords: begun, unwrapped, textAt };
 }
 
 export interface SplitBlock {
@@ -144,8 +168,12 @@ export function splitBlocks(
   maxNodeWords: number,
 ): { blocks: SplitBlock[]; blockOf: Int32Array } {
   const { names, parents } = tree;
-  const { text, textStart, textEnd, words, unwrapped } = cleaned;
-  const childrenOf = new Map<number, number[]>();
+  const { textStart, textEnd, words, unwrapped } = cleaned;
+  // Lists of children, linked; the page as a whole comes after its elements.
+  const whole = names.length;
+  const firstChild = new Int32Array(whole + 1).fill(-1);
+  const lastChild = new Int32Array(whole + 1);
+  const nextSibling = new Int32Array(whole).fill(-1);
   // Parents come before their children: an unwrapped parent has been passed over before its child asks.
   const visible = new Int32Array(names.length);
   for (let element = 0; element < names.length; element++) {
@@ -153,10 +181,17 @@ export function splitBlocks(
     const above = parent < 0 ? -1 : unwrapped[parent] ? visible[parent]! : parent;
     visible[element] = above;
     if (unwrapped[element] || textStart[element] === textEnd[element]) continue;
-    const siblings = childrenOf.get(above);
-    if (siblings) siblings.push(element);
-    else childrenOf.set(above, [element]);
+    const list = above < 0 ? whole : above;
+    if (firstChild[list]! < 0) firstChild[list] = element;
+    else nextSibling[lastChild[list]!] = element;
+    lastChild[list] = element;
   }
+  const childrenOf = (element: number): number[] => {
+    const children: number[] = [];
+    for (let at = firstChild[element < 0 ? whole : element]!; at >= 0; at = nextSibling[at]!)
+      children.push(at);
+    return children;
+  };
 
   const blocks: SplitBlock[] = [];
   const own = new Int32Array(names.length).fill(-1);
@@ -165,15 +200,15 @@ export function splitBlocks(
     blocks.push({ element, path, isLeaf });
   };
 
-  const top = childrenOf.get(-1) ?? [];
-  if (countWords(text) <= maxNodeWords) {
+  if (cleaned.totalWords <= maxNodeWords) {
+    const top = childrenOf(-1);
     if (top.length === 1) addBlock(top[0]!, [names[top[0]!]!], true);
     else addBlock(-1, ['html'], true);
   } else {
     const opened: { element: number; path: readonly string[] }[] = [{ element: -1, path: [] }];
     for (let next = 0; next < opened.length; next++) {
       const { element, path } = opened[next]!;
-      const children = childrenOf.get(element) ?? [];
+      const children = childrenOf(element);
       const counts = new Map<string, number>();
       for (const child of children) counts.set(names[child]!, (counts.get(names[child]!) ?? 0) + 1);
       const numbers = new Map<string, number>();

@@ -39,7 +39,10 @@ export interface ElementTree {
   /** Offsets of an element from its opening tag to the end of its closing one. */
   readonly starts: readonly number[];
   readonly ends: readonly number[];
-  readonly attributes: ReadonlyMap<number, ReadonlyMap<string, string>>;
+  /** By element: how many names and values of attributes come before its own. */
+  readonly firstAttribute: readonly number[];
+  /** Names and values of the attributes that tell what an element is for, in turn. */
+  readonly attributes: readonly string[];
   /** Pairs: OPEN or CLOSE with an element, TEXT with an index into `texts`. */
   readonly events: readonly number[];
   /** Start and end in the source, and index into `references`, or -1 where the text is the source's own. */
@@ -61,7 +64,8 @@ export function elementTree(source: string): ElementTree {
   const parents: number[] = [];
   const starts: number[] = [];
   const ends: number[] = [];
-  const attributes = new Map<number, Map<string, string>>();
+  const firstAttribute: number[] = [];
+  const attributes: string[] = [];
   const events: number[] = [];
   const texts: number[] = [];
   const references: string[] = [];
@@ -82,17 +86,14 @@ export function elementTree(source: string): ElementTree {
         parents.push(stack.at(-1) ?? -1);
         starts.push(parser.startIndex);
         ends.push(source.length);
+        firstAttribute.push(attributes.length);
         events.push(OPEN, element);
         stack.push(element);
         const reason = UNREAD.get(name);
         if (reason !== undefined && unread++ === 0) unreadReason = reason;
       },
       onattribute(name, value) {
-        if (!TELLING.has(name)) return;
-        const element = names.length - 1;
-        const known = attributes.get(element);
-        if (known) known.set(name, value);
-        else attributes.set(element, new Map([[name, value]]));
+        if (TELLING.has(name)) attributes.push(name, value);
       },
       ontext(data) {
         const { startIndex, endIndex } = parser;
@@ -123,5 +124,26 @@ export function elementTree(source: string): ElementTree {
     { decodeEntities: true, lowerCaseTags: true, lowerCaseAttributeNames: true },
   );
   parser.end(source);
-  return { names, parents, starts, ends, attributes, events, texts, references, omitted, hasImpliedEnds };
+  return {
+    names,
+    parents,
+    starts,
+    ends,
+    firstAttribute,
+    attributes,
+    events,
+    texts,
+    references,
+    omitted,
+    hasImpliedEnds,
+  };
+}
+
+/** An attribute that tells what an element is for; undefined where it has none of that name, or another kind. */
+export function attributeOf(tree: ElementTree, element: number, name: string): string | undefined {
+  const { firstAttribute, attributes } = tree;
+  const end = firstAttribute[element + 1] ?? attributes.length;
+  for (let at = firstAttribute[element]!; at < end; at += 2)
+    if (attributes[at] === name) return attributes[at + 1];
+  return undefined;
 }

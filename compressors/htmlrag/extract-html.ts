@@ -1,7 +1,7 @@
 import type { Layout } from '../contract.js';
 import type { PageBuilder, Region } from '../page.js';
 import { clean, MAX_NODE_WORDS, splitBlocks, textOf, type CleanedTree } from './block-tree.js';
-import { CLOSE, elementTree, OMITTED, OPEN, type ElementTree } from './element-tree.js';
+import { attributeOf, CLOSE, elementTree, OMITTED, OPEN, type ElementTree } from './element-tree.js';
 
 /** Elements that break the line of text they stand in (HTML Living Standard §15.3). */
 const BLOCK_ELEMENTS = new Set(
@@ -77,6 +77,17 @@ interface Frame {
   readonly inRow: boolean;
 }
 
+const ROOT_FRAME: Frame = {
+  element: -1,
+  region: 'content',
+  layout: { type: 'paragraph' },
+  governor: undefined,
+  preformatted: false,
+  item: undefined,
+  lists: 0,
+  inRow: false,
+};
+
 class Walk {
   readonly #source: string;
   readonly #tree: ElementTree;
@@ -85,6 +96,7 @@ class Walk {
   readonly #builder: PageBuilder;
   readonly #stack: Frame[] = [];
   readonly #nodes = new Map<number, number>();
+  readonly #namedRegions = new Map<string, Region>();
   /** Index of the last block of each heading level, 1 to 6; -1 for none. */
   #headings = [-1, -1, -1, -1, -1, -1, -1];
   readonly #savedHeadings = new Map<number, number[]>();
@@ -136,7 +148,7 @@ class Walk {
 
   /** Why an element is left out; '' where it has no text to begin with. */
   #leftOut(element: number): string | undefined {
-    const { names, attributes, parents } = this.#tree;
+    const { names, parents, firstAttribute, attributes } = this.#tree;
     const name = names[element]!;
     if (name === 'br' || name === 'hr' || name === 'wbr' || name === 'td' || name === 'th') return undefined;
     if (this.#cleaned.textStart[element] === this.#cleaned.textEnd[element]) return '';
@@ -148,11 +160,13 @@ class Walk {
     }
     const known = LEFT_OUT.get(name);
     if (known !== undefined) return known;
-    const given = attributes.get(element);
-    if (!given || name === 'html' || name === 'body') return undefined;
-    if (given.has('hidden') && given.get('hidden') !== 'until-found') return 'hidden';
-    if (given.get('aria-hidden') === 'true') return 'hidden';
-    if (/(?:display\s*:\s*none|visibility\s*:\s*hidden)/i.test(given.get('style') ?? '')) return 'hidden';
+    const end = firstAttribute[element + 1] ?? attributes.length;
+    if (firstAttribute[element] === end || name === 'html' || name === 'body') return undefined;
+    const hidden = this.#attribute(element, 'hidden');
+    if (hidden !== undefined && hidden !== 'until-found') return 'hidden';
+    if (this.#attribute(element, 'aria-hidden') === 'true') return 'hidden';
+    if (/(?:display\s*:\s*none|visibility\s*:\s*hidden)/i.test(this.#attribute(element, 'style') ?? ''))
+      return 'hidden';
     return undefined;
   }
 
@@ -186,20 +200,19 @@ class Walk {
   #frame(element: number, name: string, above: Frame | undefined): Frame {
     const region = this.#region(element, name, above);
     if (region !== (above?.region ?? 'content')) this.#savedHeadings.set(element, [...this.#headings]);
-    const inherited: Frame = above ?? {
-      element: -1,
-      region: 'content',
-      layout: { type: 'paragraph' },
-      governor: undefined,
-      preformatted: false,
-      item: undefined,
-      lists: 0,
+    const inherited = above ?? ROOT_FRAME;
+    const base: Frame = {
+      element,
+      region,
+      layout: inherited.layout,
+      governor: inherited.governor,
+      preformatted: inherited.preformatted,
+      item: inherited.item,
+      lists: inherited.lists,
       inRow: false,
     };
-    const base = { ...inherited, element, region, inRow: false };
-    const level = /^h([1-6])$/.exec(name)?.[1];
-    if (level !== undefined)
-      return { ...base, layout: { type: 'heading', level: Number(level) }, item: undefined };
+    const level = headingLevel(name);
+    if (level > 0) return { ...base, layout: { type: 'heading', level }, item: undefined };
     switch (name) {
       case 'ul':
       case 'ol':
@@ -375,7 +388,7 @@ class Walk {
   }
 
   #attribute(element: number, name: string): string | undefined {
-    return this.#tree.attributes.get(element)?.get(name);
+    return attributeOf(this.#tree, element, name);
   }
 
   /** The language that a highlighter is told, on the element or the `code` inside it. */
@@ -400,12 +413,23 @@ class Walk {
     if (role) return role;
     const landmark = LANDMARKS.get(name);
     if (landmark && !(name === 'header' && this.#isInside(above, 'article'))) return landmark;
-    if (name === 'article' || name === 'table' || name === 'p' || /^h\d$/.test(name)) return inherited;
-    const named = `${this.#attribute(element, 'class') ?? ''} ${this.#attribute(element, 'id') ?? ''}`;
-    const word = BOILERPLATE.exec(named)?.[1]?.toLowerCase();
-    if (word === undefined) return inherited;
-    if (/^(?:nav|menu|submenu|breadcrumb|pag)/.test(word)) return 'navigation';
-    return word === 'footer' ? 'footer' : 'complementary';
+    if (name === 'article' || name === 'table' || name === 'p' || headingLevel(name) > 0) return inherited;
+    return (
+      this.#regionNamed(this.#attribute(element, 'class')) ??
+      this.#regionNamed(this.#attribute(element, 'id')) ??
+      inherited
+    );
+  }
+
+  /** What a class or id says; the same ones stand on many elements of a page. */
+  #regionNamed(names: string | undefined): Region | undefined {
+    if (names === undefined) return undefined;
+    let region = this.#namedRegions.get(names);
+    if (region === undefined) {
+      region = namedRegion(names) ?? 'content';
+      this.#namedRegions.set(names, region);
+    }
+    return region === 'content' ? undefined : region;
   }
 
   #share(element: number): number {
@@ -427,8 +451,8 @@ class Walk {
 
   /** Whether a table holds data, not a page's layout: no table inside, several rows, and headers or short cells. */
   #isData(table: number): boolean {
-    const { names, parents, attributes } = this.#tree;
-    if (attributes.get(table)?.get('role') === 'presentation') return false;
+    const { names, parents } = this.#tree;
+    if (this.#attribute(table, 'role') === 'presentation') return false;
     let rows = 0;
     let cells = 0;
     let headers = 0;
@@ -441,7 +465,7 @@ class Walk {
     ) {
       if (parents[element]! < table) break;
       const name = names[element]!;
-      if (name === 'table' || /^h[1-6]$/.test(name)) return false;
+      if (name === 'table' || headingLevel(name) > 0) return false;
       if (name === 'tr') rows++;
       if (name === 'th') headers++;
       if (name === 'td' || name === 'th') {
@@ -491,4 +515,15 @@ class Walk {
     }
     return node;
   }
+}
+
+function headingLevel(name: string): number {
+  return name.length === 2 && name.startsWith('h') ? Math.max(0, '123456'.indexOf(name[1]!) + 1) : 0;
+}
+
+function namedRegion(names: string): Region | undefined {
+  const word = BOILERPLATE.exec(names)?.[1]?.toLowerCase();
+  if (word === undefined) return undefined;
+  if (/^(?:nav|menu|submenu|breadcrumb|pag)/.test(word)) return 'navigation';
+  return word === 'footer' ? 'footer' : 'complementary';
 }

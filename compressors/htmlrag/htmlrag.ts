@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { bm25 } from '../bm25.js';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
 import { REGIONS, type Page, type Region } from '../page.js';
-import { blockField, blockTerms } from '../unit.js';
+import { blockField, blockKey, blockTerms } from '../unit.js';
 import { validate } from '../validate.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
 
@@ -54,12 +54,14 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
     name: 'htmlrag',
     async compress(state, context) {
       const subtrees = await collectSubtrees(state, context);
-      const relevance = bm25(queryTerms(state.query), subtrees);
+      const relevance = await bm25(queryTerms(state.query), subtrees, context.breathe);
       const best = relevance.reduce((highest, score) => Math.max(highest, score), 0);
       await context.breathe();
       // Where nothing answers, what a page is about still beats its menus.
       const scores = subtrees.map(({ weight }, index) => (best > 0 ? relevance[index]! * weight : weight));
       const order = subtrees.map((_, index) => index).sort((a, b) => scores[b]! - scores[a]! || a - b);
+      const rankOf = new Int32Array(order.length);
+      for (const [rank, index] of order.entries()) rankOf[index] = rank;
       const kept =
         context.budget === undefined
           ? aboveThreshold(scores, threshold)
@@ -69,20 +71,22 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
         const place = region === 'content' ? '' : `${region}, `;
         const links = linked > 0.5 ? `${Math.round(100 * linked)}% links, ` : '';
         if (best > 0 && relevance[index] === 0) return `${place}${links}nothing of the query in it`;
-        const rank = `rank ${order.indexOf(index) + 1} of ${subtrees.length}`;
+        const rank = `rank ${rankOf[index]! + 1} of ${subtrees.length}`;
         return `${place}${links}${context.budget === undefined ? `below ${threshold} of the best` : `${rank}, beyond ${breadth} × the budget`}`;
       };
-      return prune(state, subtrees, scores, kept, best > 0, why);
+      await context.breathe();
+      return prune(context, state, subtrees, scores, kept, best > 0, why);
     },
   };
 }
 
 async function collectSubtrees(state: State, context: StageContext): Promise<Subtree[]> {
-  const groups = new Map<string, Unit[]>();
-  for (const unit of state.units) {
+  const groups = new Map<number, Unit[]>();
+  for (const [index, unit] of state.units.entries()) {
     const page = state.pages[unit.document];
     if (!page) continue;
-    const key = `${unit.document}:${blockField(page, unit.block, 'subtree')}`;
+    if (index % 512 === 0) await context.breathe();
+    const key = blockKey(unit.document, blockField(page, unit.block, 'subtree'));
     const group = groups.get(key);
     if (group) group.push(unit);
     else groups.set(key, [unit]);
@@ -92,11 +96,14 @@ async function collectSubtrees(state: State, context: StageContext): Promise<Sub
   );
   const subtrees: Subtree[] = [];
   for (const units of groups.values()) {
-    await context.breathe();
+    if (subtrees.length % 16 === 0) await context.breathe();
     const { document } = units[0]!;
     const page = state.pages[document]!;
-    const inside = new Set(units.map(({ block }) => block));
-    const above = new Set(units.flatMap(({ needs }) => needs).filter((block) => !inside.has(block)));
+    const subtree = blockField(page, units[0]!.block, 'subtree');
+    const above = new Set<number>();
+    for (const { needs } of units) {
+      for (const block of needs) if (blockField(page, block, 'subtree') !== subtree) above.add(block);
+    }
     const terms = [
       titles[document]!,
       ...[...above].map((block) => blockTerms(page, block)),
@@ -132,7 +139,7 @@ function placeOf(page: Page, units: readonly Unit[]): Pick<Subtree, 'weight' | '
 }
 
 function aboveThreshold(scores: readonly number[], threshold: number): Set<number> {
-  const floor = threshold * Math.max(...scores, 0);
+  const floor = threshold * scores.reduce((highest, score) => Math.max(highest, score), 0);
   return new Set(scores.flatMap((score, index) => (score > 0 && score >= floor ? [index] : [])));
 }
 
@@ -153,26 +160,28 @@ function bestWithin(
   return kept;
 }
 
-function prune(
+async function prune(
+  context: StageContext,
   state: State,
   subtrees: readonly Subtree[],
   scores: readonly number[],
   kept: ReadonlySet<number>,
   scored: boolean,
   why: (index: number) => string,
-): State {
+): Promise<State> {
   const keep = new Map<Unit, number>();
-  const needed = new Set<string>();
+  const needed = new Set<number>();
   for (const index of kept) {
     for (const unit of subtrees[index]!.units) {
       keep.set(unit, scores[index]!);
-      for (const block of unit.needs) needed.add(`${unit.document}:${block}`);
+      for (const block of unit.needs) needed.add(blockKey(unit.document, block));
     }
   }
   const isKept = (unit: Unit) =>
-    keep.has(unit) || !state.pages[unit.document] || needed.has(`${unit.document}:${unit.block}`);
+    keep.has(unit) || !state.pages[unit.document] || needed.has(blockKey(unit.document, unit.block));
   const decisions: Decision[] = [...state.decisions];
   for (const [index, { document, units }] of subtrees.entries()) {
+    if (index % 64 === 0) await context.breathe();
     const dropped = units.filter((unit) => !isKept(unit));
     if (kept.has(index) || dropped.length === 0) continue;
     decisions.push({
@@ -184,6 +193,7 @@ function prune(
       reason: why(index),
     });
   }
+  await context.breathe();
   const units = state.units.filter(isKept).map((unit) => {
     const score = keep.get(unit);
     return scored && score !== undefined && unit.layout.type !== 'heading' ? { ...unit, score } : unit;

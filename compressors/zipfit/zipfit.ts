@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
-import { blockField } from '../unit.js';
+import { blockField, blockKey } from '../unit.js';
 import { validate } from '../validate.js';
 import { NearDuplicates } from './near-duplicates.js';
 import { alignmentSchema, createAlignment, type AlignmentOptions } from './rank-by-compression.js';
@@ -46,9 +46,9 @@ export function zipfit(options: ZipfitOptions = {}): Compressor {
       );
       const aligned = createAlignment([state.query, ...examples], alignment);
       const texts = new Contexts(distinct);
-      for (const unit of judged) {
+      for (const [index, unit] of judged.entries()) {
         aligned.add(texts.of(unit));
-        await context.breathe();
+        if (index % 16 === 0) await context.breathe();
       }
       const scores = aligned.scores();
       const best = scores.reduce((highest, score) => Math.max(highest, score), 0);
@@ -70,8 +70,8 @@ async function withoutDuplicates(state: State, similarity: number, context: Stag
   const seen: Unit[] = [];
   const units: Unit[] = [];
   const decisions = [...state.decisions];
-  for (const unit of state.units) {
-    await context.breathe();
+  for (const [index, unit] of state.units.entries()) {
+    if (index % 16 === 0) await context.breathe();
     // A row or a line of code may repeat another and mean something else by where it stands.
     const comparable =
       state.pages[unit.document] &&
@@ -140,14 +140,14 @@ function select(
   rule: string,
 ): State {
   const scoreOf = new Map(judged.map((unit, index) => [unit, index]));
-  const needed = new Set<string>();
+  const needed = new Set<number>();
   for (const index of kept)
-    for (const block of judged[index]!.needs) needed.add(`${judged[index]!.document}:${block}`);
+    for (const block of judged[index]!.needs) needed.add(blockKey(judged[index]!.document, block));
   const units: Unit[] = [];
   const decisions: Decision[] = [...state.decisions];
   for (const unit of state.units) {
     const index = scoreOf.get(unit);
-    const isNeeded = needed.has(`${unit.document}:${unit.block}`);
+    const isNeeded = needed.has(blockKey(unit.document, unit.block));
     if (index === undefined) {
       if (unit.layout.type !== 'heading' || isNeeded) units.push(unit);
       else decisions.push(dropped(state, unit, 'a heading of nothing kept'));

@@ -41,7 +41,10 @@ afterAll(async () => {
   await pipeline.close();
 });
 
-async function once(options: PipelineOptions, request: { query: string; documents: readonly SourceDocument[] }): Promise<CompressionResult> {
+async function once(
+  options: PipelineOptions,
+  request: { query: string; documents: readonly SourceDocument[] },
+): Promise<CompressionResult> {
   const single = await createPipeline(options);
   try {
     return await single.compress(request);
@@ -52,7 +55,11 @@ async function once(options: PipelineOptions, request: { query: string; document
 
 describe('a budgeted context', () => {
   test('holds the answer with what governs it, under the ceiling', async () => {
-    const result = await pipeline.compress({ query: 'How much is a day return for an adult?', documents, budget: { tokens: 60 } });
+    const result = await pipeline.compress({
+      query: 'How much is a day return for an adult?',
+      documents,
+      budget: { tokens: 60 },
+    });
     expect(result.context).toContain('Day return | 7.50 | 3.75');
     expect(result.context).toContain('Ticket | Adult | Child');
     expect(result.context).not.toContain('All rights reserved');
@@ -61,7 +68,10 @@ describe('a budgeted context', () => {
   });
 
   test('keeps documents and units in the order of the sources', async () => {
-    const result = await pipeline.compress({ query: 'When was the Rowan built and which ships run the line?', documents });
+    const result = await pipeline.compress({
+      query: 'When was the Rowan built and which ships run the line?',
+      documents,
+    });
     expect(result.documents.map(({ id }) => id)).toEqual(['ferry', 'notes.md']);
     expect(result.context.indexOf('two ships')).toBeLessThan(result.context.indexOf('built in 1987'));
   });
@@ -83,7 +93,11 @@ describe('a budgeted context', () => {
   });
 
   test('of two ceilings the lower holds', async () => {
-    const { tokens } = await pipeline.compress({ query: 'Rowan', documents, budget: { tokens: 15, ratio: 1 } });
+    const { tokens } = await pipeline.compress({
+      query: 'Rowan',
+      documents,
+      budget: { tokens: 15, ratio: 1 },
+    });
     expect(tokens.budget).toBe(15);
   });
 
@@ -107,41 +121,86 @@ describe('a budgeted context', () => {
 });
 
 describe('what always holds', () => {
-  const words = fc.constantFrom('ferry', 'Rowan', 'engine', 'fares', 'Dr. Oduya', '3.75', 'Größe', '渡船は毎日', 'เรือข้ามฟาก', 'العبّارة', '👩‍👩‍👧', '&amp;', '<b>', '</p>', '\ud800', '# ', '| a | b |\n|---|---|\n', '\n\n', '```', '. ', '! ', '\n- ');
+  const words = fc.constantFrom(
+    'ferry',
+    'Rowan',
+    'engine',
+    'fares',
+    'Dr. Oduya',
+    '3.75',
+    'Größe',
+    '渡船は毎日',
+    'เรือข้ามฟาก',
+    'العبّارة',
+    '👩‍👩‍👧',
+    '&amp;',
+    '<b>',
+    '</p>',
+    '\ud800',
+    '# ',
+    '| a | b |\n|---|---|\n',
+    '\n\n',
+    '```',
+    '. ',
+    '! ',
+    '\n- ',
+  );
   const anyDocument = fc.record({
     id: fc.constantFrom('a', 'b', 'c', 'd'),
-    content: fc.oneof(fc.array(words, { maxLength: 60 }).map((parts) => parts.join(' ')), fc.string({ unit: 'binary', maxLength: 200 })),
+    content: fc.oneof(
+      fc.array(words, { maxLength: 60 }).map((parts) => parts.join(' ')),
+      fc.string({ unit: 'binary', maxLength: 200 }),
+    ),
     format: fc.constantFrom('html', 'markdown', 'text', 'json', 'code', undefined),
   });
   const anyRequest = fc.record({
     query: fc.constantFrom('Rowan engine', '渡船', 'fares', 'nothing of the kind'),
     documents: fc.uniqueArray(anyDocument, { maxLength: 4, selector: ({ id }) => id }),
-    budget: fc.option(fc.oneof(fc.record({ tokens: fc.nat(120) }), fc.record({ ratio: fc.double({ min: 0, max: 1, noNaN: true }) })), { nil: undefined }),
+    budget: fc.option(
+      fc.oneof(
+        fc.record({ tokens: fc.nat(120) }),
+        fc.record({ ratio: fc.double({ min: 0, max: 1, noNaN: true }) }),
+      ),
+      { nil: undefined },
+    ),
   });
 
-  test.each([['all stages', undefined], ['htmlrag alone', ['htmlrag']], ['zipfit alone', ['zipfit']], ['sentences alone', ['sentences']], ['no stage', []]] as const)(
-    '%s: verbatim, under budget, every drop recorded, the same twice',
-    async (_, stages) => {
-      const [first, second] = await Promise.all([0, 1].map(() => createPipeline({ cache: false, ...(stages && { stages }) })));
-      await fc.assert(
-        fc.asyncProperty(anyRequest, async ({ budget, ...request }) => {
-          const asked = { ...request, documents: request.documents as SourceDocument[], ...(budget && { budget }) };
-          const result = await first!.compress(asked);
-          expect(verbatimFaults(result, asked.documents)).toEqual([]);
-          if (result.tokens.budget !== undefined) expect(result.tokens.after).toBeLessThanOrEqual(result.tokens.budget);
-          expect(unaccounted(result, asked.documents)).toEqual([]);
-          const { stages: reports, ...again } = await second!.compress(asked);
-          expect(again).toEqual({ ...result, stages: undefined });
-          expect(reports.every(({ error }) => error === undefined)).toBe(true);
-        }),
-        { numRuns: 150 },
-      );
-      await Promise.all([first!.close(), second!.close()]);
-    },
-  );
+  test.each([
+    ['all stages', undefined],
+    ['htmlrag alone', ['htmlrag']],
+    ['zipfit alone', ['zipfit']],
+    ['sentences alone', ['sentences']],
+    ['no stage', []],
+  ] as const)('%s: verbatim, under budget, every drop recorded, the same twice', async (_, stages) => {
+    const [first, second] = await Promise.all(
+      [0, 1].map(() => createPipeline({ cache: false, ...(stages && { stages }) })),
+    );
+    await fc.assert(
+      fc.asyncProperty(anyRequest, async ({ budget, ...request }) => {
+        const asked = {
+          ...request,
+          documents: request.documents as SourceDocument[],
+          ...(budget && { budget }),
+        };
+        const result = await first!.compress(asked);
+        expect(verbatimFaults(result, asked.documents)).toEqual([]);
+        if (result.tokens.budget !== undefined)
+          expect(result.tokens.after).toBeLessThanOrEqual(result.tokens.budget);
+        expect(unaccounted(result, asked.documents)).toEqual([]);
+        const { stages: reports, ...again } = await second!.compress(asked);
+        expect(again).toEqual({ ...result, stages: undefined });
+        expect(reports.every(({ error }) => error === undefined)).toBe(true);
+      }),
+      { numRuns: 150 },
+    );
+    await Promise.all([first!.close(), second!.close()]);
+  });
 
   test('HTML output is verbatim but for the tags around it', async () => {
-    const result = await once({ output: 'html' }, { query: 'How much is a day return for an adult?', documents });
+    const result = await once(
+      { output: 'html' },
+      { query: 'How much is a day return for an adult?', documents },
+    );
     expect(verbatimFaults(result, documents)).toEqual([]);
     expect(result.context).toMatch(/<tr>.*<t[dh]>/s);
   });
@@ -157,7 +216,8 @@ function unaccounted(result: CompressionResult, documents: readonly SourceDocume
       if (decision.document === id) for (const { start, end } of decision.spans) covered.fill(1, start, end);
     }
     for (let at = 0; at < content.length; at++) {
-      if (covered[at] === 0 && /[\p{L}\p{N}]/u.test(content[at]!)) lost.push(`${id}@${at}: ${content.slice(at, at + 20)}`);
+      if (covered[at] === 0 && /[\p{L}\p{N}]/u.test(content[at]!))
+        lost.push(`${id}@${at}: ${content.slice(at, at + 20)}`);
     }
   }
   return lost;
@@ -191,16 +251,27 @@ describe('bad settings name the field and the value', () => {
     ['a query that is no string', { query: 7, documents }, 'query'],
     ['no documents', { query: 'x' }, 'documents'],
     ['documents that are no array', { query: 'x', documents: 'y' }, 'documents'],
-    ['an unknown format', { query: 'x', documents: [{ id: 'a', content: 'b', format: 'pdf' }] }, 'documents[0].format'],
+    [
+      'an unknown format',
+      { query: 'x', documents: [{ id: 'a', content: 'b', format: 'pdf' }] },
+      'documents[0].format',
+    ],
     ['a bad budget', { query: 'x', documents, budget: { tokens: NaN } }, 'budget.tokens'],
   ])('%s', async (_, request, field) => {
-    await expect(pipeline.compress(request as never)).rejects.toMatchObject({ name: 'ConfigurationError', field });
+    await expect(pipeline.compress(request as never)).rejects.toMatchObject({
+      name: 'ConfigurationError',
+      field,
+    });
   });
 });
 
 describe('bad data passes through with a reason', () => {
   test('no documents', async () => {
-    expect(await pipeline.compress({ query: 'x', documents: [] })).toMatchObject({ context: '', documents: [], tokens: { before: 0, after: 0 } });
+    expect(await pipeline.compress({ query: 'x', documents: [] })).toMatchObject({
+      context: '',
+      documents: [],
+      tokens: { before: 0, after: 0 },
+    });
   });
 
   test('an empty query selects nothing, and the budget still holds', async () => {
@@ -212,24 +283,44 @@ describe('bad data passes through with a reason', () => {
   });
 
   test('an empty document, and one whose content is no string, leave the others alone', async () => {
-    const broken = [{ id: 'empty', content: '' }, { id: 'failed', content: null as unknown as string }, notes];
+    const broken = [
+      { id: 'empty', content: '' },
+      { id: 'failed', content: null as unknown as string },
+      notes,
+    ];
     const result = await pipeline.compress({ query: 'When was the Rowan built?', documents: broken });
     expect(result.context).toContain('built in 1987');
-    expect(result.decisions).toContainEqual(expect.objectContaining({ document: 'failed', reason: 'content is null, not a string' }));
+    expect(result.decisions).toContainEqual(
+      expect.objectContaining({ document: 'failed', reason: 'content is null, not a string' }),
+    );
   });
 
   test('binary content is passed through whole, or dropped where it does not fit', async () => {
-    const binary: SourceDocument = { id: 'image', content: '\u0089PNG\r\n\u001a\n\0\0\0\rIHDR\0\0\u0001\0\ufffd\ufffd\u0003'.repeat(40) };
+    const binary: SourceDocument = {
+      id: 'image',
+      content: '\u0089PNG\r\n\u001a\n\0\0\0\rIHDR\0\0\u0001\0\ufffd\ufffd\u0003'.repeat(40),
+    };
     const open = await pipeline.compress({ query: 'Rowan', documents: [binary, notes] });
     expect(open.documents.find(({ id }) => id === 'image')?.content).toBe(binary.content);
-    expect(open.decisions).toContainEqual(expect.objectContaining({ document: 'image', reason: 'passed through: binary content' }));
-    const tight = await pipeline.compress({ query: 'When was the Rowan built?', documents: [binary, notes], budget: { tokens: 40 } });
+    expect(open.decisions).toContainEqual(
+      expect.objectContaining({ document: 'image', reason: 'passed through: binary content' }),
+    );
+    const tight = await pipeline.compress({
+      query: 'When was the Rowan built?',
+      documents: [binary, notes],
+      budget: { tokens: 40 },
+    });
     expect(tight.documents.map(({ id }) => id)).toEqual(['notes.md']);
-    expect(tight.decisions).toContainEqual(expect.objectContaining({ document: 'image', action: 'dropped', stage: 'budget' }));
+    expect(tight.decisions).toContainEqual(
+      expect.objectContaining({ document: 'image', action: 'dropped', stage: 'budget' }),
+    );
   });
 
   test('lone surrogates survive', async () => {
-    const odd: SourceDocument = { id: 'odd', content: 'The code \ud83d is half a pair. So is \ude00 here, Rowan.' };
+    const odd: SourceDocument = {
+      id: 'odd',
+      content: 'The code \ud83d is half a pair. So is \ude00 here, Rowan.',
+    };
     const result = await pipeline.compress({ query: 'Rowan half pair', documents: [odd] });
     expect(verbatimFaults(result, [odd])).toEqual([]);
     expect(result.context).toContain('\ud83d');
@@ -240,13 +331,18 @@ describe('bad data passes through with a reason', () => {
       id: `note-${index}`,
       content: `Entry ${index} of the log. The ship left berth ${index % 7} on time and nothing else happened that day.`,
     }));
-    const result = await pipeline.compress({ query: 'When was the Rowan built?', documents: [...many, notes], budget: { tokens: 60 } });
+    const result = await pipeline.compress({
+      query: 'When was the Rowan built?',
+      documents: [...many, notes],
+      budget: { tokens: 60 },
+    });
     expect(result.context).toContain('built in 1987');
     expect(result.tokens.after).toBeLessThanOrEqual(60);
   });
 
   test('one document of 10 MB, with the event loop free', async () => {
-    const paragraph = '<p>The log of the harbour says little about the ships that came and went in those years.</p>\n';
+    const paragraph =
+      '<p>The log of the harbour says little about the ships that came and went in those years.</p>\n';
     const large: SourceDocument = {
       id: 'large',
       content: `<html><body>${paragraph.repeat(52_000)}<p>The Rowan was built in 1987.</p>${paragraph.repeat(52_000)}</body></html>`,
@@ -257,7 +353,10 @@ describe('bad data passes through with a reason', () => {
       longest = Math.max(longest, performance.now() - last);
       last = performance.now();
     }, 1);
-    const result = await once({ deadline: 60_000, budget: { tokens: 100 } }, { query: 'When was the Rowan built?', documents: [large] });
+    const result = await once(
+      { deadline: 60_000, budget: { tokens: 100 } },
+      { query: 'When was the Rowan built?', documents: [large] },
+    );
     clearInterval(timer);
     expect(result.context).toContain('built in 1987');
     // The bench holds it to 20 ms on a quiet machine; here only a hang is caught.
@@ -290,7 +389,10 @@ describe('stages that fail', () => {
 
   test('one that never returns ends at the deadline, under the budget', async () => {
     const started = performance.now();
-    const result = await once({ stages: ['sentences', endless], deadline: 200, budget: { tokens: 60 } }, { query, documents });
+    const result = await once(
+      { stages: ['sentences', endless], deadline: 200, budget: { tokens: 60 } },
+      { query, documents },
+    );
     expect(performance.now() - started).toBeLessThan(2_000);
     expect(result.stages.find(({ name }) => name === 'endless')!.error).toBe('deadline of 200 ms passed');
     expect(result.context).toContain('built in 1987');
@@ -305,7 +407,9 @@ describe('stages that fail', () => {
       controller.abort(new Error('gone'));
     }, 20);
     await expect(compressing).rejects.toThrow('gone');
-    await expect(stuck.compress({ query, documents, signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
+    await expect(
+      stuck.compress({ query, documents, signal: AbortSignal.abort(new Error('before')) }),
+    ).rejects.toThrow('before');
     await stuck.close();
   });
 });
@@ -338,7 +442,10 @@ describe('the result cache', () => {
 
 test('a pipeline is a stage of another', async () => {
   const inner = await createPipeline({ stages: ['htmlrag'] });
-  const result = await once({ stages: [inner, 'sentences'], budget: { tokens: 60 } }, { query: 'When was the Rowan built?', documents });
+  const result = await once(
+    { stages: [inner, 'sentences'], budget: { tokens: 60 } },
+    { query: 'When was the Rowan built?', documents },
+  );
   expect(result.stages.map(({ name }) => name)).toEqual(['extract', 'pipeline', 'sentences', 'budget']);
   expect(result.context).toContain('built in 1987');
   await inner.close();

@@ -102,7 +102,7 @@ describe('compress()', () => {
       '/ask',
       express.json(),
       closing(compress()),
-      (_, response) => void response.json('not reached'),
+      ((_, response) => void response.json('not reached')) satisfies express.RequestHandler,
       report,
     );
     app.post(
@@ -191,9 +191,7 @@ describe('ragpress()', () => {
     const upstream = await startUpstream();
     opened.push(upstream);
     const app = express();
-    app.use(...(before as [express.RequestHandler]), (_request, _response, next) => {
-      next();
-    });
+    for (const parser of before) app.use(parser);
     app.use(mount, closing(ragpress({ upstream: upstream.url, pipeline: { budget: { tokens: 60 } } })));
     const url = await listen(app);
     const response = await post(`${url}${mount === '/' ? '/v1' : mount}/chat/completions`, request);

@@ -1,0 +1,3 @@
+export async function benchHtmlrag(): Promise<undefined> {
+  return undefined;
+}

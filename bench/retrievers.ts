@@ -1,0 +1,3 @@
+export async function benchRetrievers(): Promise<undefined> {
+  return undefined;
+}

@@ -1,0 +1,3 @@
+export async function benchZipfit(): Promise<undefined> {
+  return undefined;
+}
