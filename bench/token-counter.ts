@@ -70,11 +70,11 @@ function textsByKind(data: string): Record<string, string[]> {
       .toString('utf8')
       .trim()
       .split('\n');
-  kinds['encyclopedia'] = every(lines('passages.jsonl.gz'), 10).map(
+  kinds.encyclopedia = every(lines('passages.jsonl.gz'), 10).map(
     (line) => (JSON.parse(line) as { text: string }).text,
   );
-  kinds['news'] = fetchedPages().flatMap(({ article }) => pieces(article));
-  kinds['HTML'] = every(
+  kinds.news = fetchedPages().flatMap(({ article }) => pieces(article));
+  kinds.HTML = every(
     fetchedPages().flatMap(({ html }) => pieces(html)),
     15,
   );

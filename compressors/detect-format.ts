@@ -56,7 +56,7 @@ export function detectFormat(content: string, hints: { readonly name?: string } 
   const codeLines = lines.filter((line) => CODE_LINE.test(line)).length;
   if (tags >= 6 && tags > lines.length / 4 && tags > 2 * markdownLines) return 'html';
   if (/^#{1,6} \S/m.test(sample) && codeLines < lines.length / 2)
-    return /^#!/.test(start) ? 'code' : 'markdown';
+    return start.startsWith("#!") ? 'code' : 'markdown';
   if (codeLines >= 3 && codeLines > 0.4 * lines.length) return 'code';
   if (markdownLines >= 2 && markdownLines > 0.1 * lines.length) return 'markdown';
   return MARKDOWN_INLINE.test(sample) ? 'markdown' : 'text';
@@ -82,7 +82,7 @@ function parses(text: string): boolean {
   }
 }
 
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+ 
 const ODD = /[\0-\x08\x0e-\x1a\x1c-\x1f\ufffd]/;
 
 /** Whether a document is bytes that were never text: NUL characters, or many that no text has. */

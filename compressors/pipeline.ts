@@ -135,7 +135,7 @@ export class Pipeline implements Compressor {
       const reports: StageReport[] = [];
       return this.#runStages(input as State, context, reports);
     }
-    return this.#compressRequest(input as CompressionRequest);
+    return this.#compressRequest(input);
   }
 
   /** Lets the worker threads go. Requests under way fail open. */
@@ -429,7 +429,7 @@ function readableDocuments(given: readonly SourceDocument[]): {
     if (typeof candidate?.content === 'string') {
       documents.push(candidate.id === id ? document : { ...document, id });
     } else {
-      const kind = candidate?.content === null ? 'null' : typeof candidate?.content;
+      const kind = candidate === null || candidate === undefined ? String(candidate) : typeof candidate.content;
       invalid.push({
         document: id,
         action: 'dropped',

@@ -72,7 +72,7 @@ program
   .action(async (options: ServeOptions) => {
     const { serve } = await import('./proxy.js');
     const { upstream, port, host, budget, preset, model } = options;
-    const key = options.key ?? process.env['RAGPRESS_KEY'];
+    const key = options.key ?? process.env.RAGPRESS_KEY;
     const server = await serve({
       upstream,
       port,

@@ -191,7 +191,7 @@ class MarkdownReader {
     this.#builder.open({ layout: { type: 'item', depth, marker }, governor });
     this.#builder.raw(line.text + marker.length, line.end);
     this.#at++;
-    this.#continuation(() => this.#builder.joiner(' '));
+    this.#continuation(() => { this.#builder.joiner(' '); });
     const block = this.#builder.close();
     const padding = /^\s{1,4}/.exec(this.#source.slice(line.text + marker.length, line.end))?.[0].length ?? 1;
     if (block >= 0) this.#items.push({ column: line.indent + marker.length + padding, block });

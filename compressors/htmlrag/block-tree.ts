@@ -296,5 +296,5 @@ export function textOf(
   index: number,
 ): string {
   const reference = texts[index + 2]!;
-  return reference < 0 ? source.slice(texts[index]!, texts[index + 1]!) : references[reference]!;
+  return reference < 0 ? source.slice(texts[index], texts[index + 1]) : references[reference]!;
 }

@@ -172,7 +172,7 @@ class Walk {
 
   #textOf(element: number): string {
     const { text, textStart, textEnd } = this.#cleaned;
-    return text.slice(textStart[element]!, textEnd[element]!).replace(/\s+/g, ' ').trim();
+    return text.slice(textStart[element], textEnd[element]).replace(/\s+/g, ' ').trim();
   }
 
   #enter(element: number): void {

@@ -54,7 +54,7 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
     name: 'htmlrag',
     async compress(state, context) {
       const subtrees = await collectSubtrees(state, context);
-      const relevance = await bm25(queryTerms(state.query), subtrees, context.breathe);
+      const relevance = await bm25(queryTerms(state.query), subtrees, () => context.breathe());
       const best = relevance.reduce((highest, score) => Math.max(highest, score), 0);
       await context.breathe();
       // Where nothing answers, what a page is about still beats its menus.

@@ -21,7 +21,7 @@ export function renderHtml(page: Page, units: readonly Unit[]): string {
     let shared = 0;
     while (shared < open.length && shared < path.length && open[shared]!.key === path[shared]!.key) shared++;
     html += closing(open.slice(shared));
-    if (previous && previous.block === unit.block) html += escapeHtml(gapBetween(previous, unit));
+    if (previous?.block === unit.block) html += escapeHtml(gapBetween(previous, unit));
     else if (previous) html += '\n';
     html += path
       .slice(shared)

@@ -378,7 +378,7 @@ describe('what a caller can ask for', () => {
     [{}, { ragpress: 7 }, 'ragpress', '7'],
   ])('what cannot be is refused, with its name and value: %j %j', async (headers, more, field, value) => {
     const { upstream, url } = await start();
-    const response = await send(url, body(messages, more), headers as Record<string, string>);
+    const response = await send(url, body(messages, more), headers);
     expect(response.status).toBe(400);
     const { error } = JSON.parse(response.body) as {
       error: { param: string; message: string; type: string };
