@@ -1,3 +1,5 @@
+import { inspect } from 'node:util';
+
 /** A setting or argument that cannot work. Thrown at start or before any work is done, never from within it. */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
@@ -18,6 +20,7 @@ export class ConfigurationError extends Error {
 
 function describe(value: unknown): string {
   if (typeof value === 'function') return 'a function';
-  const text = typeof value === 'bigint' ? `${value}n` : (JSON.stringify(value) ?? String(value));
+  const text =
+    typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 1, breakLength: Infinity });
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

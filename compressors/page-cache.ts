@@ -4,7 +4,6 @@ import type { SourceDocument, StageContext } from './contract.js';
 import { looksBinary } from './detect-format.js';
 import { extractPage } from './extract.js';
 import type { Page } from './page.js';
-import type { TokenCounter } from '../models/token-counter.js';
 import type { Workers } from './workers.js';
 
 /** Content longer than this (UTF-16 code units) is read in a worker thread: it would hold the event loop for some 10 ms. */

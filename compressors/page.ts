@@ -260,8 +260,8 @@ export class PageBuilder {
     const continues =
       last / 4 >= this.#firstSpan &&
       spans[last + 1] === start &&
-      spans[last + 2]! + spans[last + 3]! === this.#length &&
-      spans[last + 1]! - spans[last]! === spans[last + 3] &&
+      this.#length === spans[last + 2]! + spans[last + 3]! &&
+      spans[last + 3] === spans[last + 1]! - spans[last]! &&
       end - start === text.length;
     if (continues) {
       spans[last + 1] = end;

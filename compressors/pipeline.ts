@@ -429,7 +429,8 @@ function readableDocuments(given: readonly SourceDocument[]): {
     if (typeof candidate?.content === 'string') {
       documents.push(candidate.id === id ? document : { ...document, id });
     } else {
-      const kind = candidate === null || candidate === undefined ? String(candidate) : typeof candidate.content;
+      const content: unknown = candidate?.content;
+      const kind = content === null ? 'null' : typeof content;
       invalid.push({
         document: id,
         action: 'dropped',

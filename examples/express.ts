@@ -1,4 +1,5 @@
 import express, { type Express, type RequestHandler } from 'express';
+import type { CompressionResult } from 'ragpress';
 import { compress, ragpress } from 'ragpress/express';
 import { isMain } from './is-main.js';
 import { pages } from './pages.js';
@@ -12,7 +13,7 @@ const retrieve: RequestHandler = (_request, response, next) => {
 /** Where a model would be asked; here, the prompt is the answer. */
 const answer: RequestHandler = (request, response) => {
   const { query } = request.body as { query: string };
-  const { context, tokens } = response.locals.ragpress;
+  const { context, tokens } = response.locals.ragpress as CompressionResult;
   response.json({ prompt: `${context}\n\nQuestion: ${query}`, tokens });
 };
 

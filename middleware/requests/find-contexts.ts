@@ -25,7 +25,7 @@ export interface ContextText {
   readonly text: string;
   readonly passages: readonly Passage[];
   /** Finds documents in another text of the same kind: this one's, once they are compressed. */
-  reread(text: string): Passage[];
+  readonly reread: (text: string) => Passage[];
 }
 
 /** Documents that are compressed together, for one question and under one budget: those of one message. */

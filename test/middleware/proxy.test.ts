@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import OpenAI from 'openai';
 import { pino } from 'pino';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ConfigurationError, createPipeline, type Compressor } from 'ragpress';
 import { createProxy, serve, type ServeOptions, type Serving } from 'ragpress/proxy';
 import {
@@ -463,7 +463,9 @@ describe('failures', () => {
     await expect(
       fetch(url, { method: 'POST', body: plain, signal: AbortSignal.timeout(150) }),
     ).rejects.toThrow();
-    while (!stopped) await setTimeout(10);
+    await vi.waitFor(() => {
+      expect(stopped).toBe(true);
+    });
     await setTimeout(50);
     expect(upstream.received).toEqual([]);
   });
