@@ -1,4 +1,4 @@
-import type { Budget, Decision, State, Unit } from './contract.js';
+import type { Budget, Decision, SourceDocument, State, Unit } from './contract.js';
 import { ConfigurationError } from './errors.js';
 import { documentHeader, render, type Output, type Rendering } from './render.js';
 import { blockKey } from './unit.js';
@@ -60,7 +60,7 @@ export function fitBudget(
   counter: TokenCounter,
 ): Fitting {
   const { units } = state;
-  const order = rank(units);
+  const order = rank(state);
   const rankOf = new Map(order.map((index, rank) => [index, rank]));
   if (budget === undefined) {
     return { units, rendering: render(state, units, output, counter), decisions: kept(state, units, rankOf) };
@@ -101,11 +101,25 @@ export function fitBudget(
   return { units: keptUnits, rendering, decisions };
 }
 
-/** Indices of units, best first; unscored ones last; ties in order. */
-function rank(units: readonly Unit[]): number[] {
-  return units
-    .map((_, index) => index)
-    .sort((a, b) => (units[b]!.score ?? -Infinity) - (units[a]!.score ?? -Infinity) || a - b);
+/** What the last of the retriever's documents loses of its units' scores; on the dev sets 0.15 to 0.5 gain about alike. */
+const RETRIEVER_WEIGHT = 0.3;
+
+/**
+ * Indices of units, best first; unscored ones last; ties in order. The retriever has its say: where documents carry
+ * scores, a unit's score is weighted by its document's place among them.
+ */
+function rank({ units, documents }: State): number[] {
+  const weights = documentWeights(documents);
+  const worth = units.map(({ score = -Infinity, document }) =>
+    score > 0 ? score * weights[document]! : score / weights[document]!,
+  );
+  return units.map((_, index) => index).sort((a, b) => worth[b]! - worth[a]! || a - b);
+}
+
+function documentWeights(documents: readonly SourceDocument[]): number[] {
+  const scores = documents.map(({ score }) => (Number.isFinite(score) ? score! : -Infinity));
+  const places = [...new Set(scores)].sort((a, b) => b - a);
+  return scores.map((score) => 1 - (RETRIEVER_WEIGHT * places.indexOf(score)) / (places.length - 1 || 1));
 }
 
 function kept(state: State, units: readonly Unit[], rankOf: ReadonlyMap<number, number>): Decision[] {

@@ -86,6 +86,30 @@ describe('a budgeted context', () => {
     expect(tokens.counter).toBe('estimate');
   });
 
+  test("of two passages that say as much the one of the retriever's better document is kept", async () => {
+    const [first, second] = [
+      'It was in 1987 that the Rowan was built.',
+      'The Rowan was built in 1987, it was.',
+    ];
+    for (const [better, worse] of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ] as const) {
+      const result = await pipeline.compress({
+        query: 'When was the Rowan built?',
+        documents: [
+          { id: 'a', content: first!, score: better === 'a' ? 7 : 3 },
+          { id: 'b', content: second!, score: better === 'b' ? 7 : 3 },
+        ],
+        budget: { tokens: 22 },
+      });
+      expect(result.documents.map(({ id }) => id)).toEqual([better]);
+      expect(result.decisions).toContainEqual(
+        expect.objectContaining({ document: worse, action: 'dropped', stage: 'budget' }),
+      );
+    }
+  });
+
   test('a ratio is a share of the tokens that came in', async () => {
     const { tokens } = await pipeline.compress({ query: 'Rowan engine', documents, budget: { ratio: 0.1 } });
     expect(tokens.budget).toBe(Math.floor(tokens.before * 0.1));
