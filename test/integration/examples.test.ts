@@ -4,6 +4,7 @@ import type { BaseMessage } from '@langchain/core/messages';
 import type { ChatPromptValue } from '@langchain/core/prompt_values';
 import { AIMessage } from '@langchain/core/messages';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ask as askThroughSdk } from '../../examples/ai.js';
 import { createApp } from '../../examples/express.js';
 import { createChain, createRetriever } from '../../examples/langchain.js';
 import { pages } from '../../examples/pages.js';
@@ -66,6 +67,14 @@ describe('the example of', () => {
       messages: [{ role: 'user', content: `${sources}\n\n${question}` }],
     });
     expect(completion).toMatchObject({ choices: [{ message: { content: answerText } }] });
+    expect(upstream.received[0]!.body).toContain('Day return | 7.50 | 3.75');
+    expect(upstream.received[0]!.body).not.toContain('cookies');
+  });
+
+  test('the AI SDK', async () => {
+    const upstream = await openUpstream();
+    expect(await askThroughSdk(`${upstream.url}/v1`, 'sk-example', question)).toBe(answerText);
+    expect(upstream.received[0]!.headers.authorization).toBe('Bearer sk-example');
     expect(upstream.received[0]!.body).toContain('Day return | 7.50 | 3.75');
     expect(upstream.received[0]!.body).not.toContain('cookies');
   });
