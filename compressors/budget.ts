@@ -48,6 +48,9 @@ export interface Fitting {
   readonly decisions: readonly Decision[];
 }
 
+/** Share of the best score up to which a unit has none but words that all the others have, too. */
+const NEXT_TO_NOTHING = 0.02;
+
 /**
  * The one place where a token budget is decided: the best units that fit, each with what it needs (its heading,
  * table header, list parent), counted as rendered. A unit that does not fit is passed over for the next best.
@@ -67,7 +70,13 @@ export function fitBudget(
   }
 
   const selection = new Selection(state, counter);
-  for (const index of order) selection.addWithin(index, budget);
+  const best = units.reduce((highest, { score }) => Math.max(highest, score ?? 0), 0);
+  const saysNothing = ({ score }: Unit) => best > 0 && score !== undefined && score <= NEXT_TO_NOTHING * best;
+  for (const index of order) {
+    // It only fills gaps: beside a part of its block that was chosen.
+    if (saysNothing(units[index]!) && !selection.holdsBlockOf(units[index]!)) continue;
+    selection.addWithin(index, budget);
+  }
   let rendering = render(state, selection.units(), output, counter);
   // The parts of a text can cost less than the whole; take the last and least off until the whole fits.
   for (
@@ -80,7 +89,7 @@ export function fitBudget(
   }
 
   const keptUnits = selection.units();
-  const decisions: Decision[] = [...kept(state, keptUnits, rankOf)];
+  const decisions: Decision[] = [...kept(state, keptUnits, rankOf, selection.chosen())];
   const isKept = new Set(keptUnits);
   for (const [index, unit] of units.entries()) {
     if (isKept.has(unit)) continue;
@@ -95,7 +104,9 @@ export function fitBudget(
           ? 'a heading of nothing kept'
           : unit.tokens > budget
             ? `${unit.tokens} tokens alone are over the budget of ${budget}`
-            : `rank ${rankOf.get(index)! + 1} of ${units.length}: no room in ${budget} tokens`,
+            : saysNothing(unit)
+              ? 'next to nothing of the query in it'
+              : `rank ${rankOf.get(index)! + 1} of ${units.length}: no room in ${budget} tokens`,
     });
   }
   return { units: keptUnits, rendering, decisions };
@@ -122,18 +133,27 @@ function documentWeights(documents: readonly SourceDocument[]): number[] {
   return scores.map((score) => 1 - (RETRIEVER_WEIGHT * places.indexOf(score)) / (places.length - 1 || 1));
 }
 
-function kept(state: State, units: readonly Unit[], rankOf: ReadonlyMap<number, number>): Decision[] {
+/** @param chosen those kept on their own merit; all where absent */
+function kept(
+  state: State,
+  units: readonly Unit[],
+  rankOf: ReadonlyMap<number, number>,
+  chosen: ReadonlySet<Unit> = new Set(units),
+): Decision[] {
   const indexOf = new Map(state.units.map((unit, index) => [unit, index]));
+  const reason = (unit: Unit) => {
+    if (!chosen.has(unit)) return 'needed by what is kept';
+    return unit.score === undefined
+      ? 'not scored'
+      : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}`;
+  };
   return units.map((unit) => ({
     document: state.documents[unit.document]!.id,
     action: 'kept',
     stage: 'budget',
     spans: unit.spans.map(({ start, end }) => ({ start, end })),
     ...(unit.score !== undefined && { score: unit.score }),
-    reason:
-      unit.score === undefined
-        ? 'not scored'
-        : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}`,
+    reason: reason(unit),
   }));
 }
 
@@ -172,6 +192,11 @@ class Selection {
       this.#add(unit.document, bare, budget);
   }
 
+  /** Whether a part of the unit's block has been chosen. */
+  holdsBlockOf({ document, block }: Unit): boolean {
+    return this.#byBlock.get(blockKey(document, block))!.some((index) => this.#holders.has(index));
+  }
+
   #add(document: number, members: readonly number[], budget: number): boolean {
     let cost = this.#documents.has(document) ? 0 : this.#headerCost(document);
     for (const member of members)
@@ -194,6 +219,11 @@ class Selection {
       for (const member of members) release(this.#holders, member);
       release(this.#documents, document);
     }
+  }
+
+  /** The units kept on their own merit: without what others need. */
+  chosen(): Set<Unit> {
+    return new Set(this.#chosen.map(({ members }) => this.#state.units[members[0]!]!));
   }
 
   units(): Unit[] {

@@ -100,6 +100,8 @@ export interface StageContext {
   readonly budget?: number;
   /** Aborted when the caller aborts, and when the deadline has passed. */
   readonly signal: AbortSignal;
+  /** When the deadline passes, on the clock of `performance.now()`; Infinity for never. */
+  readonly deadline: number;
   /** Resolves at once, or after the event loop has had a turn where this stage has held it for long; throws when aborted. */
   breathe(): Promise<void>;
 }
@@ -108,6 +110,10 @@ export interface StageContext {
 export interface Compressor {
   readonly name: string;
   compress(state: State, context: StageContext): Promise<State>;
+  /** Gets ready what the first request would wait for, and throws where that cannot be had. */
+  open?(): Promise<void>;
+  /** Lets go of it. The next request, if there is one, gets it ready again. */
+  close?(): Promise<void>;
 }
 
 export interface CompressionRequest {

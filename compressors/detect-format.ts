@@ -21,55 +21,95 @@ const MARKUP_EXTENSIONS: Readonly<Record<string, Format>> = {
   ndjson: 'json',
 };
 
-/** Tags that open a document or stand in every fragment of one; `<` in prose or code seldom looks like this. */
-const HTML_START =
-  /^(?:\ufeff|\s|<!--[^]{0,2000}?-->|<\?xml[^>]{0,200}\?>)*<(?:!doctype\b|html\b|head\b|body\b|div\b|p\b|table\b|article\b|section\b|main\b|nav\b|header\b|ul\b|ol\b|h[1-6]\b|span\b|rss\b|feed\b|meta\b|title\b|script\b|style\b|center\b|font\b|b\b|a\s|svg\b|pre\b|form\b|blockquote\b|dl\b|figure\b)/i;
-const BLOCK_TAG =
+/** Tags that begin a document of markup. */
+const DOCUMENT_TAGS = new Set(['?xml', '!doctype', 'html', 'head', 'body', 'rss', 'feed']);
+/** Tags that begin a piece of a page; `<` in prose or code seldom looks like this. */
+const FRAGMENT_TAGS = new Set(
+  'div p table article section main nav header ul ol h1 h2 h3 h4 h5 h6 span meta title script style center font b a svg pre form blockquote dl figure'.split(
+    ' ',
+  ),
+);
+const TAG =
   /<\/?(?:p|div|li|ul|ol|table|tr|td|th|h[1-6]|section|article|br|body|html|span|a)(?:\s[^<>]{0,400})?\/?>/gi;
-const MARKDOWN_LINE =
-  /^(?:#{1,6} \S|[-*+] \S|\d{1,3}[.)] \S|>\s?\S|```|~~~|\|.*\||={3,}\s*$|-{3,}\s*$|\[[^\]\n]{1,80}\]:\s)/;
+const HASH_LINE = /^#{1,6}(?:\s|$)/;
+const UNDERLINE = /^={3,}$/;
+const MARKDOWN_LINE = /^(?:[-*+] \S|\d{1,3}[.)] \S|>\s?\S|```|~~~|\|.*\||-{3,}$|\[[^\]\n]{1,80}\]:\s)/;
 const MARKDOWN_INLINE = /\[[^\]\n]{1,200}\]\([^)\s]{1,400}\)|\*\*\S[^*\n]{0,200}\*\*|`[^`\n]{1,200}`/;
-const CODE_LINE =
-  /[;{}]\s*$|^\s*(?:import|from|export|const|let|var|def|class|function|func|fn|pub|use|package|public|private|return|if|for|while|else|elif|end|#include|using|namespace)\b.*[({:;=\w]\s*$|^\s*(?:\/\/|\/\*|\*\/|#!)/;
+const CODE_LINE = new RegExp(
+  [
+    /[;{}]\s*$|^\s*[)\]}]+[,:]?\s*$|^\s*(?:\/\/|\/\*|\*\/|#!)/, // Ends of statements and blocks, comments
+    /^\s*(?:import|from|export|const|let|var|def|class|function|func|fn|pub|use|package|public|private|return|if|for|while|else|elif|end|#include|#define|#if|#endif|using|namespace)\b.*[({:;=\w]\s*$/,
+    /^\s*[\w$.[\]"']{1,60}(?:: ?[\w.[\]<>|]{1,40})? ?(?:[-+*/|&:]?=|=>) ?\S/, // Assignments
+    /^\s*@?[\w$.]{1,60}\(.{0,200}\)[,:]?\s*$/, // Calls
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+);
 
 /**
  * What a document is written in, from its beginning and, where that says little, its name.
  * @param hints.name a file name or URL
  */
 export function detectFormat(content: string, hints: { readonly name?: string } = {}): Format {
-  const sample = content.slice(0, SAMPLE);
-  if (HTML_START.test(sample)) return 'html';
-  const start = sample.trimStart();
-  if (/^[[{]/.test(start) && isJson(content, start)) return 'json';
+  const sample = content.slice(0, SAMPLE).trimStart();
+  const tag = firstTag(sample);
+  if (DOCUMENT_TAGS.has(tag)) return 'html';
+  if (/^[[{]/.test(sample) && isJson(content, sample)) return 'json';
   const extension =
     /\.([a-z0-9]{1,8})$/i.exec(hints.name?.replace(/[?#].*$/, '') ?? '')?.[1]?.toLowerCase() ?? '';
   const named = MARKUP_EXTENSIONS[extension];
   if (named && named !== 'json') return named;
-  if (CODE_EXTENSIONS.has(extension)) return 'code';
+  if (CODE_EXTENSIONS.has(extension) || sample.startsWith('#!')) return 'code';
 
-  const lines = sample.split('\n').filter((line) => line.trim() !== '');
-  if (lines.length === 0) return 'text';
-  // Tags in code spans and fences are talked about, not used.
-  const prose = sample.replace(/```[^]*?(?:```|$)|`[^`\n]*`/g, '');
-  const tags = prose.match(BLOCK_TAG)?.length ?? 0;
-  const markdownLines = lines.filter((line) => MARKDOWN_LINE.test(line)).length;
-  const codeLines = lines.filter((line) => CODE_LINE.test(line)).length;
-  if (tags >= 6 && tags > lines.length / 4 && tags > 2 * markdownLines) return 'html';
-  if (/^#{1,6} \S/m.test(sample) && codeLines < lines.length / 2)
-    return start.startsWith("#!") ? 'code' : 'markdown';
-  if (codeLines >= 3 && codeLines > 0.4 * lines.length) return 'code';
-  if (markdownLines >= 2 && markdownLines > 0.1 * lines.length) return 'markdown';
+  // What stands in fences and code spans is talked about, not used.
+  const prose = sample.replace(/```[^]*?(?:```|$)|`[^`\n]*`/g, '``');
+  const layout = prose.split('\n').map((line) => line.trimEnd());
+  const headings = layout.filter((_, index) => isHeading(layout, index)).length;
+  const lines = layout.filter((line) => line !== '');
+  const hashes = lines.filter((line) => HASH_LINE.test(line)).length;
+  const marks = headings + lines.filter((line) => MARKDOWN_LINE.test(line)).length;
+  const code = lines.filter((line) => CODE_LINE.test(line)).length;
+  const tags = prose.match(TAG)?.length ?? 0;
+  if (FRAGMENT_TAGS.has(tag)) return headings > 0 && tags <= 2 * marks ? 'markdown' : 'html';
+  if (code >= 3 && code > 0.3 * (lines.length - hashes) && code > marks) return 'code';
+  if (tags >= 6 && tags > lines.length / 4 && tags > 2 * marks) return 'html';
+  if (headings > 0 || (hashes > 0 && code === 0) || (marks >= 2 && marks > 0.1 * lines.length))
+    return 'markdown';
   return MARKDOWN_INLINE.test(sample) ? 'markdown' : 'text';
 }
 
-function isJson(content: string, start: string): boolean {
-  if (content.length <= 200_000) return parses(content) || jsonLines(start);
-  // Too long to parse just to see: it must look like JSON from its first value on.
-  return /^(?:\[\s*[[{"\d]|\{\s*"(?:[^"\\]|\\.){0,200}"\s*:)/.test(start);
+/** A heading stands by itself, or on its underline; a comment of a script stands on what it comments. */
+function isHeading(lines: readonly string[], index: number): boolean {
+  const above = lines[index - 1] ?? '';
+  const below = lines[index + 1] ?? '';
+  const line = lines[index]!;
+  return HASH_LINE.test(line) ? above === '' && below === '' : UNDERLINE.test(below) && /^\S/.test(line);
 }
 
-function jsonLines(start: string): boolean {
-  const [first, second] = start.split('\n', 2);
+/** Name of the first tag, where nothing but comments stands before it; empty where there is none. */
+function firstTag(sample: string): string {
+  let at = 0;
+  while (sample.startsWith('<!--', at)) {
+    const end = sample.indexOf('-->', at + 4);
+    if (end < 0) return '';
+    at = end + 3;
+    while (/\s/.test(sample[at] ?? '')) at++;
+  }
+  return /^<([!?]?[a-z][a-z0-9]*)[\s/>]/i.exec(sample.slice(at, at + 20))?.[1]?.toLowerCase() ?? '';
+}
+
+function isJson(content: string, sample: string): boolean {
+  // Too long to parse just to see: it must be JSON as far as the sample goes.
+  if (content.length > 200_000) return JSON_TOKENS.test(sample);
+  const text = content.trimStart();
+  return parses(text) || jsonLines(text);
+}
+
+const JSON_TOKENS =
+  /^(?:[\s[\]{},:]|"(?:[^"\\\n]|\\.)*"|-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])|true|false|null)*(?:"(?:[^"\\\n]|\\.)*\\?|[-\w.]{0,20})$/;
+
+function jsonLines(text: string): boolean {
+  const [first, second] = text.split('\n', 2);
   return second !== undefined && parses(first!) && (second.trim() === '' || parses(second));
 }
 
@@ -82,7 +122,7 @@ function parses(text: string): boolean {
   }
 }
 
- 
+/** What no text has. */
 const ODD = /[\0-\x08\x0e-\x1a\x1c-\x1f\ufffd]/;
 
 /** Whether a document is bytes that were never text: NUL characters, or many that no text has. */

@@ -16,7 +16,8 @@ export type {
   Unit,
 } from './contract.js';
 export { ConfigurationError } from './errors.js';
-export { sentences, type SentenceScorer, type SentencesOptions } from './exit/sentences.js';
+export type { Judgement, SentenceScorer } from './exit/sentence-scorer.js';
+export { sentences, type SentencesOptions } from './exit/sentences.js';
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';
 export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
 export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';

@@ -183,13 +183,16 @@ export class PageBuilder {
       }
       if (at >= end) return;
       const from = at;
-      // A single space between two words is part of the span; any other white space ends it.
+      // A single space between two words is part of the span; any other white space ends it, and so does a soft hyphen.
       while (at < end) {
-        if (!isSpace(source.charCodeAt(at))) at++;
-        else if (source.charCodeAt(at) === 32 && at + 1 < end && !isSpace(source.charCodeAt(at + 1))) at += 2;
+        const code = source.charCodeAt(at);
+        if (code === SOFT_HYPHEN) break;
+        if (!isSpace(code)) at++;
+        else if (code === 32 && at + 1 < end && isInk(source.charCodeAt(at + 1))) at += 2;
         else break;
       }
-      this.#span(from, at, source.slice(from, at));
+      if (at > from) this.#span(from, at, source.slice(from, at));
+      else at++;
     }
   }
 
@@ -198,12 +201,16 @@ export class PageBuilder {
     const options = this.#options;
     if (!options || text === '') return;
     if (!options.preformatted && isSpace(text.charCodeAt(0))) this.joiner(' ');
-    else this.#span(start, end, text);
+    else if (options.preformatted || text.charCodeAt(0) !== SOFT_HYPHEN) this.#span(start, end, text);
   }
 
-  /** Puts text that is not the source's before the next span of this block, if there is one; the longest wins. */
+  /**
+   * Puts text that is not the source's before the next span of this block, if there is one; the longest wins, and a
+   * line break over a space.
+   */
   joiner(text: string): void {
-    if (this.#options && this.#length > this.#start && text.length > this.#joiner.length) this.#joiner = text;
+    if (!this.#options || this.#length === this.#start) return;
+    if (text.length > this.#joiner.length || (text === '\n' && this.#joiner === ' ')) this.#joiner = text;
   }
 
   /** Begins a cell of a table row. Empty cells keep their place: ` | ` stands between two cells. */
@@ -297,6 +304,13 @@ export class PageBuilder {
     if (layout.type !== 'heading') this.#sectionLength += length;
     return this.#section;
   }
+}
+
+/** Where a word may be broken at the end of a line: no part of the word. */
+const SOFT_HYPHEN = 0xad;
+
+function isInk(code: number): boolean {
+  return code !== SOFT_HYPHEN && !isSpace(code);
 }
 
 /** ECMAScript white space, and the zero-width space that pages use to break lines. */

@@ -66,6 +66,7 @@ const RESULT_CACHE = { max: 500, maxSize: 32 * 1024 * 1024 };
 export async function createPipeline(options: PipelineOptions = {}): Promise<Pipeline> {
   const { settings, stages } = checkPipelineOptions(options);
   const counter = await loadTokenCounter(settings.model);
+  await Promise.all(stages.map((stage) => stage.open?.()));
   return new Pipeline(stages, counter, {
     budget: options.budget,
     deadline: settings.deadline,
@@ -141,7 +142,7 @@ export class Pipeline implements Compressor {
   /** Lets the worker threads go. Requests under way fail open. */
   async close(): Promise<void> {
     this.#results.clear();
-    await this.#workers.close();
+    await Promise.all([this.#workers.close(), ...this.#stages.map((stage) => stage.close?.())]);
   }
 
   async #compressRequest(request: CompressionRequest): Promise<CompressionResult> {
@@ -156,7 +157,7 @@ export class Pipeline implements Compressor {
 
     const limit = timeLimit(this.#settings.deadline, request.signal);
     try {
-      const result = await this.#run(request.query, documents, keys, invalid, budget, limit.signal);
+      const result = await this.#run(request.query, documents, keys, invalid, budget, limit);
       request.signal?.throwIfAborted();
       // What a deadline or a failure left undone is not the answer for the next time.
       if (this.#settings.cache && result.stages.every((stage) => stage.error === undefined)) {
@@ -174,9 +175,9 @@ export class Pipeline implements Compressor {
     keys: readonly string[],
     invalid: readonly Decision[],
     budget: Budget | undefined,
-    signal: AbortSignal,
+    { signal, deadline }: TimeLimit,
   ): Promise<CompressionResult> {
-    const counting: StageContext = { counter: this.counter, signal, breathe: breathing(signal) };
+    const counting: StageContext = { counter: this.counter, signal, deadline, breathe: breathing(signal) };
     const { state: read, before, report } = await this.#read(query, documents, keys, invalid, counting);
     const tokensBefore = sum(before);
     const ceiling = budgetTokens(budget, tokensBefore);
@@ -352,10 +353,13 @@ function stoppedByCaller(signal: AbortSignal): boolean {
   return signal.aborted && !(signal.reason instanceof DeadlinePassed);
 }
 
-function timeLimit(
-  milliseconds: number,
-  signal: AbortSignal | undefined,
-): { signal: AbortSignal; clear: () => void } {
+interface TimeLimit {
+  readonly signal: AbortSignal;
+  readonly deadline: number;
+  clear(): void;
+}
+
+function timeLimit(milliseconds: number, signal: AbortSignal | undefined): TimeLimit {
   const controller = new AbortController();
   const abort = () => {
     controller.abort(signal!.reason);
@@ -368,6 +372,7 @@ function timeLimit(
     : undefined;
   return {
     signal: controller.signal,
+    deadline: performance.now() + milliseconds,
     clear: () => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);

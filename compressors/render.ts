@@ -113,6 +113,9 @@ function renderUnit(unit: Unit, continued: boolean, markup: boolean): string {
       return markup ? `> ${text}` : text;
     case 'code':
       return markup ? fence(text, layout.language) : text;
+    case 'row':
+      // A pipe that begins a row is its border (GFM 0.29 §4.10): an empty first cell takes one more.
+      return markup && text.startsWith('|') ? `| ${text}` : text;
     default:
       return text;
   }

@@ -2,6 +2,7 @@ import type { Layout, TextSpan, Unit } from './contract.js';
 import { BLOCK, LAYOUTS, type Page } from './page.js';
 import { splitSentences } from './sentences.js';
 import type { TokenCounter } from '../models/token-counter.js';
+import { isSpaced } from './words.js';
 
 /** The blocks of a page as units, from block `from` to before `to`. */
 export function blockUnits(
@@ -44,6 +45,10 @@ export function blockUnits(
 /** One number for a block of a document, for maps and sets. */
 export function blockKey(document: number, block: number): number {
   return document * 2 ** 26 + block;
+}
+
+export function blockText(page: Page, block: number): string {
+  return page.text.slice(blockField(page, block, 'textStart'), blockField(page, block, 'textEnd'));
 }
 
 /** Index terms of a block's text. */
@@ -104,10 +109,8 @@ export function isProse(layout: Layout): boolean {
 /** Between two parts of one block: nothing where they touch in the source, or where their script sets no spaces. */
 export function gapBetween(previous: Unit, unit: Unit): string {
   if (previous.spans.at(-1)!.end === unit.spans[0]!.start) return '';
-  return SPACELESS.test(previous.text.slice(-1)) && SPACELESS.test(unit.text.slice(0, 1)) ? '' : ' ';
+  return isSpaced(previous.text.slice(-1), unit.text.slice(0, 1)) ? ' ' : '';
 }
-
-const SPACELESS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u;
 
 function sentenceBounds(unit: Unit, page: Page): Int32Array {
   if (!page.sentences) return splitSentences(unit.text);
@@ -157,11 +160,14 @@ function layoutOf(page: Page, block: number): Layout {
   }
 }
 
+/** More than this many blocks above one, in lists inside lists, say nothing more of it. */
+const MOST_GOVERNORS = 12;
+
 /** Up the chain to the nearest heading: what must stand beside a block for it to make sense. */
 function governors(page: Page, block: number): readonly number[] {
   const heading = LAYOUTS.indexOf('heading');
   const chain: number[] = [];
-  for (let at = block; blockField(page, at, 'layout') !== heading;) {
+  for (let at = block; blockField(page, at, 'layout') !== heading && chain.length < MOST_GOVERNORS;) {
     at = blockField(page, at, 'governor');
     if (at < 0) break;
     chain.push(at);
@@ -174,7 +180,7 @@ function termsBetween(page: Page, start: number, end: number): Uint32Array {
 }
 
 /** First index whose value is not below `value`, in an ascending array. */
-function lowerBound(ascending: Int32Array, value: number): number {
+export function lowerBound(ascending: ArrayLike<number>, value: number): number {
   let low = 0;
   let high = ascending.length;
   while (low < high) {

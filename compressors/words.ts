@@ -46,6 +46,13 @@ export function isSpaceless(code: number): boolean {
   return KINDS[code]! >= CJK;
 }
 
+const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\u3000-\u303f\uff00-\uffef]/u;
+
+/** Whether a space belongs between two characters where a text is put together from lines or parts. */
+export function isSpaced(before: string, after: string): boolean {
+  return !UNSPACED.test(before) || !UNSPACED.test(after);
+}
+
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
@@ -97,9 +104,15 @@ export function queryTerms(query: string): Uint32Array {
 
 /** The distinct terms that are no stop words; all of them where nothing else is left. */
 export function tellingTerms(terms: Uint32Array): Set<number> {
+  const telling = withoutStopTerms(terms);
+  return telling.size > 0 ? telling : new Set(terms);
+}
+
+/** The distinct terms that are no stop words. */
+export function withoutStopTerms(terms: Uint32Array): Set<number> {
   const telling = new Set<number>();
   for (const term of terms) if (!stopTerms().has(term)) telling.add(term);
-  return telling.size > 0 ? telling : new Set(terms);
+  return telling;
 }
 
 export function joinTerms(parts: readonly Uint32Array[]): Uint32Array {
@@ -176,7 +189,7 @@ function pushPairs(text: string, start: number, end: number, terms: number[], at
 }
 
 function hashTerm(word: string): number {
-  const folded = fold(word);
+  const folded = foldWord(word);
   let hash = FNV_OFFSET;
   for (let i = 0; i < folded.length; i++) hash = Math.imul(hash ^ folded.charCodeAt(i), FNV_PRIME);
   return hash >>> 0;
@@ -186,7 +199,7 @@ function hashTerm(word: string): number {
  * Latin, Greek, Cyrillic and Arabic marks are dropped, and Arabic letter forms unified (as Lucene's
  * ArabicNormalizer does); the vowel signs of Indic scripts are letters and stay.
  */
-function fold(word: string): string {
+export function foldWord(word: string): string {
   let ascii = true;
   for (let i = 0; i < word.length && ascii; i++) ascii = word.charCodeAt(i) < 128;
   if (ascii) return word.toLowerCase();

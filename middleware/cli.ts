@@ -9,6 +9,7 @@ import {
   type SourceDocument,
 } from '../compressors/index.js';
 import { annotate } from './annotate.js';
+import { addModelsCommand } from './models-command.js';
 import { readDocuments } from './read-documents.js';
 
 interface CompressOptions {
@@ -91,6 +92,8 @@ program
       });
     }
   });
+
+addModelsCommand(program);
 
 interface ServeOptions {
   readonly upstream: string;

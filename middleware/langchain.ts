@@ -10,6 +10,8 @@ import type {
 } from '../compressors/index.js';
 import { Pipelines } from './pipelines.js';
 
+export { fromLangchain, RagpressRetriever, type RagpressRetrieverOptions } from '../retrievers/langchain.js';
+
 export interface LangchainOptions {
   /** A pipeline, or options to make one. */
   readonly pipeline?: Pipeline | PipelineOptions;

@@ -32,7 +32,16 @@ export function decodeText(bytes: Uint8Array, { contentType }: DecodeOptions = {
 }
 
 function decode(bytes: Uint8Array, encoding: string): DecodedText {
-  return { text: new TextDecoder(encoding).decode(bytes), encoding };
+  const text = new TextDecoder(encoding).decode(bytes);
+  return { text: encoding === 'windows-1252' ? repaired(text) : text, encoding };
+}
+
+/** What windows-1252 has from 0x80 to 0x9f (WHATWG Encoding Standard, index windows-1252). */
+const WINDOWS_1252 = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
+
+/** Node since 20.18.3 reads windows-1252 as Latin-1 (nodejs/node#56542). */
+function repaired(text: string): string {
+  return text.replace(/[\u0080-\u009f]/g, (control) => WINDOWS_1252[control.charCodeAt(0) - 0x80]!);
 }
 
 function markedEncoding(bytes: Uint8Array): string | undefined {

@@ -1,11 +1,17 @@
 import { bm25 } from '../bm25.js';
 import type { State, StageContext, Unit } from '../contract.js';
+import { REGION_WEIGHTS } from '../htmlrag/htmlrag.js';
+import { REGIONS } from '../page.js';
+import { blockField, blockTerms } from '../unit.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
-import { blockTerms } from '../unit.js';
-import type { SentenceScorer } from './sentences.js';
+import type { SentenceScorer } from './sentence-scorer.js';
 
-/** BM25 of each sentence together with the title and headings above it, the request's sentences as the collection. */
-export function lexicalScorer(): SentenceScorer {
+/**
+ * BM25 of each sentence together with the title and headings above it, the request's sentences as the collection. What
+ * stands in a menu or footer counts for less.
+ * @param threshold share of the best score from which a sentence is kept where there is no budget
+ */
+export function lexicalScorer(threshold = 0.35): SentenceScorer {
   return {
     name: 'BM25',
     async score(query: string, units: readonly Unit[], state: State, context: StageContext) {
@@ -26,7 +32,14 @@ export function lexicalScorer(): SentenceScorer {
         }
         bags.push({ terms: joinTerms(parts) });
       }
-      return bm25(queryTerms(query), bags, context.breathe);
+      const matches = await bm25(queryTerms(query), bags, () => context.breathe());
+      const scores = matches.map((score, index) => {
+        const { document, block } = units[index]!;
+        const page = state.pages[document];
+        return page ? score * REGION_WEIGHTS[REGIONS[blockField(page, block, 'region')]!] : score;
+      });
+      const best = scores.reduce((highest, score) => Math.max(highest, score), 0);
+      return { scores, floor: threshold * best };
     },
   };
 }

@@ -2,39 +2,21 @@ import type { PageBuilder } from '../page.js';
 import { isSpace } from '../page.js';
 import { extractText } from './text.js';
 
-/** JSON by the elements of its main array or the members of its main object; JSON Lines by line. */
+/** How many containers are opened to reach the one that holds nearly everything. */
+const DEEPEST = 8;
+
+/** A container of at most so many code units stays whole: a record without some of its fields says little. */
+const SMALL = 300;
+
+/** Numbers and short strings that stand side by side are put together up to this many code units. */
+const GROUP = 500;
+
+/** JSON by the elements of its main array or the members of its main object; JSON Lines by line. Text where it is broken. */
 export function extractJson(source: string, builder: PageBuilder): void {
   const values = topLevel(source, 0, source.length);
-  if (!values || values.length === 0) {
-    extractText(source, builder);
-    return;
-  }
-  let parts = values;
-  if (values.length === 1) {
-    // Down to the container that holds nearly everything: { "results": [ … ] }
-    let container = values[0]!;
-    for (;;) {
-      const inside = containerParts(source, container);
-      if (!inside) break;
-      parts = inside;
-      const largest = inside.reduce(
-        (most, part) => (part.end - part.start > most.end - most.start ? part : most),
-        inside[0]!,
-      );
-      if (
-        largest.end - largest.start < 0.8 * (container.end - container.start) ||
-        !containerParts(source, largest)
-      )
-        break;
-      for (const part of inside) {
-        if (part === largest) builder.omit('JSON structure', part.start, part.value);
-        else addPart(part, builder);
-      }
-      container = largest;
-      parts = [];
-    }
-  }
-  for (const part of parts) addPart(part, builder);
+  if (!values || values.length === 0) extractText(source, builder);
+  else if (values.length > 1) addParts(values, source, builder);
+  else addInside(values[0]!, source, builder);
 }
 
 interface Part {
@@ -44,20 +26,56 @@ interface Part {
   readonly end: number;
 }
 
-function addPart(part: Part, builder: PageBuilder): void {
-  builder.open({ layout: { type: 'code', language: 'json' }, preformatted: true });
-  builder.raw(part.start, part.end);
-  builder.close();
+/** Down to the container that holds nearly everything: { "results": [ … ] } */
+function addInside(whole: Part, source: string, builder: PageBuilder): void {
+  let container = whole;
+  let parts = containerParts(source, whole);
+  const after: Part[][] = [];
+  for (let depth = 0; parts && depth < DEEPEST; depth++) {
+    const largest = parts.reduce((most, part) => (lengthOf(part) > lengthOf(most) ? part : most));
+    const inside =
+      lengthOf(largest) < 0.8 * lengthOf(container) ? undefined : containerParts(source, largest);
+    if (!inside) break;
+    const index = parts.indexOf(largest);
+    addParts(parts.slice(0, index), source, builder);
+    builder.omit('JSON structure', largest.start, largest.value);
+    after.push(parts.slice(index + 1));
+    container = largest;
+    parts = inside;
+  }
+  addParts(parts ?? [container], source, builder);
+  for (const rest of after.reverse()) addParts(rest, source, builder);
 }
 
-/** Elements or members inside the container that a part's value is; undefined where it is none, or is empty. */
+function addParts(parts: readonly Part[], source: string, builder: PageBuilder): void {
+  for (let at = 0; at < parts.length;) {
+    const { start } = parts[at]!;
+    let { end } = parts[at]!;
+    const isScalar = !isContainer(source, parts[at]!);
+    for (at++; isScalar && at < parts.length && !isContainer(source, parts[at]!); at++) {
+      if (parts[at]!.end - start > GROUP) break;
+      end = parts[at]!.end;
+    }
+    builder.open({ layout: { type: 'code', language: 'json' }, preformatted: true });
+    builder.raw(start, end);
+    builder.close();
+  }
+}
+
+function lengthOf(part: Part): number {
+  return part.end - part.start;
+}
+
+function isContainer(source: string, part: Part): boolean {
+  return source[part.value] === '[' || source[part.value] === '{';
+}
+
+/** Elements or members inside the container that a part's value is; undefined where it is none, small or empty. */
 function containerParts(source: string, part: Part): Part[] | undefined {
-  const opening = source[part.value];
-  if (opening !== '[' && opening !== '{') return undefined;
+  if (!isContainer(source, part) || part.end - part.value <= SMALL) return undefined;
   const parts = topLevel(source, part.value + 1, part.end - 1);
   return parts && parts.length > 0 ? parts : undefined;
 }
-
 /** Values between two offsets, separated by commas or white space; undefined where brackets or strings do not close. */
 function topLevel(source: string, from: number, to: number): Part[] | undefined {
   const isDocument = from === 0 && to === source.length;

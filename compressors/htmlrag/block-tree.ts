@@ -1,4 +1,5 @@
-import { CLOSE, elementTree, OPEN, TEXT, type ElementTree } from './element-tree.js';
+import { lowerBound } from '../unit.js';
+import { CLOSE, elementTree, OPEN, type ElementTree } from './element-tree.js';
 
 /** A subtree of the cleaned page that is kept or dropped whole. */
 export interface TreeBlock {
@@ -23,7 +24,6 @@ const DEEPEST_PATH = 64;
  * text are gone, an element that only wraps another gives way to it, and an element of more than so many words is
  * opened, from the top, until its parts are small enough.
  * @param maxNodeWords default 256
- * @throws Error for markup nested deeper than 50,000 elements
  */
 export function blockTree(html: string, { maxNodeWords = MAX_NODE_WORDS } = {}): TreeBlock[] {
   const tree = elementTree(html);
@@ -49,8 +49,8 @@ export interface CleanedTree {
   /** Elements that give way to their only child. */
   readonly unwrapped: Uint8Array;
   readonly totalWords: number;
-  /** For each TEXT event, by its order, where its text begins in `text`; -1 for text that is gone. */
-  readonly textAt: readonly number[];
+  /** Where in `text` a tag stood that is left, ascending. */
+  readonly tagAt: readonly number[];
 }
 
 // What a stretch of text holds: nothing but line breaks, tabs and spaces; other white space; or more than that.
@@ -111,7 +111,7 @@ export function clean(source: string, tree: ElementTree): CleanedTree {
   const textEnd = new Int32Array(count);
   const words = new Int32Array(count);
   const pieces: string[] = [];
-  const textAt: number[] = [];
+  const tagAt: number[] = [];
   let length = 0;
   let begun = 0;
   let inWord = false;
@@ -123,18 +123,16 @@ export function clean(source: string, tree: ElementTree): CleanedTree {
       words[value] = begun;
       startsInWord[value] = inWord ? 1 : 0;
       stack.push(value);
+      if (hasText[value] && tagAt.at(-1) !== length) tagAt.push(length);
     } else if (events[i] === CLOSE) {
       stack.pop();
       textEnd[value] = length;
       words[value] = begun - words[value]!;
+      if (hasText[value] && tagAt.at(-1) !== length) tagAt.push(length);
     } else {
       const element = stack.at(-1);
-      if (element !== undefined && !hasText[element]) {
-        textAt.push(-1);
-        continue;
-      }
+      if (element !== undefined && !hasText[element]) continue;
       const text = textOf(source, texts, references, value);
-      textAt.push(length);
       pieces.push(text);
       length += text.length;
       for (let at = 0; at < text.length; at++) {
@@ -151,7 +149,7 @@ export function clean(source: string, tree: ElementTree): CleanedTree {
     if (startsInWord[element] && textEnd[element]! > start && !isPythonSpace(text.charCodeAt(start)))
       words[element]!++;
   }
-  return { text, textStart, textEnd, words, totalWords: begun, unwrapped, textAt };
+  return { text, textStart, textEnd, words, totalWords: begun, unwrapped, tagAt };
 }
 
 export interface SplitBlock {
@@ -161,7 +159,10 @@ export interface SplitBlock {
   readonly isLeaf: boolean;
 }
 
-/** The blocks, breadth first, and for each element the block that holds its own text. */
+/**
+ * The blocks, breadth first, and for each element, then for the page as a whole, the block that holds its own text:
+ * past the last of them where an opened element has a few words of its own.
+ */
 export function splitBlocks(
   tree: ElementTree,
   cleaned: CleanedTree,
@@ -194,6 +195,7 @@ export function splitBlocks(
   };
 
   const blocks: SplitBlock[] = [];
+  const opened: number[] = [];
   const own = new Int32Array(names.length).fill(-1);
   const addBlock = (element: number, path: readonly string[], isLeaf: boolean) => {
     if (element >= 0) own[element] = blocks.length;
@@ -205,9 +207,9 @@ export function splitBlocks(
     if (top.length === 1) addBlock(top[0]!, [names[top[0]!]!], true);
     else addBlock(-1, ['html'], true);
   } else {
-    const opened: { element: number; path: readonly string[] }[] = [{ element: -1, path: [] }];
-    for (let next = 0; next < opened.length; next++) {
-      const { element, path } = opened[next]!;
+    const queue: { element: number; path: readonly string[] }[] = [{ element: -1, path: [] }];
+    for (const { element, path } of queue) {
+      opened.push(element);
       const children = childrenOf(element);
       const counts = new Map<string, number>();
       for (const child of children) counts.set(names[child]!, (counts.get(names[child]!) ?? 0) + 1);
@@ -219,7 +221,7 @@ export function splitBlocks(
         const step = counts.get(name)! > 1 ? `${name}${number}` : name;
         const childPath = [...path, step];
         if (words[child]! > maxNodeWords && childPath.length < DEEPEST_PATH)
-          opened.push({ element: child, path: childPath });
+          queue.push({ element: child, path: childPath });
         else addBlock(child, childPath, true);
       }
       if (children.length === 0) addBlock(element, path, true);
@@ -227,18 +229,14 @@ export function splitBlocks(
     }
   }
 
-  // Text of an element that is no block belongs to the nearest block above or, in an opened element, stands alone.
-  const blockOf = new Int32Array(names.length);
-  for (let element = 0; element < names.length; element++) {
+  // Text of an element that is no block belongs to the nearest block above; that of an opened one stands by itself.
+  let next = blocks.length;
+  for (const element of opened) if (element >= 0 && own[element]! < 0) own[element] = next++;
+  const blockOf = new Int32Array(whole + 1);
+  blockOf[whole] = blocks[0]?.element === -1 ? 0 : next;
+  for (let element = 0; element < whole; element++) {
     const parent = parents[element]!;
-    blockOf[element] =
-      own[element]! >= 0
-        ? own[element]!
-        : parent >= 0
-          ? blockOf[parent]!
-          : blocks[0]?.element === -1
-            ? 0
-            : -1;
+    blockOf[element] = own[element]! >= 0 ? own[element]! : blockOf[parent < 0 ? whole : parent]!;
   }
   return { blocks, blockOf };
 }
@@ -280,11 +278,15 @@ function isPythonSpace(code: number): boolean {
 }
 
 /** An element's text with a space wherever a tag stood. */
-function spacedText({ text, textAt, textStart, textEnd }: CleanedTree, element: number): string {
-  const start = element < 0 ? 0 : textStart[element]!;
+function spacedText({ text, tagAt, textStart, textEnd }: CleanedTree, element: number): string {
+  let at = element < 0 ? 0 : textStart[element]!;
   const end = element < 0 ? text.length : textEnd[element]!;
-  const cuts = textAt.filter((at) => at > start && at < end);
-  const parts = [start, ...cuts].map((from, index) => text.slice(from, cuts[index] ?? end));
+  const parts: string[] = [];
+  for (let tag = lowerBound(tagAt, at + 1); tag < tagAt.length && tagAt[tag]! < end; tag++) {
+    parts.push(text.slice(at, tagAt[tag]));
+    at = tagAt[tag]!;
+  }
+  parts.push(text.slice(at, end));
   return parts.join(' ').replace(/\s+/g, ' ').trim();
 }
 

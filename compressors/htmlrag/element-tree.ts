@@ -1,31 +1,50 @@
-import { Parser } from 'htmlparser2';
-
-/** Deeper markup is refused: the parser's own stack costs time in proportion to its depth at every tag. */
-const DEEPEST = 50_000;
+import { decodeHTML } from 'entities';
+import { QuoteType, Tokenizer, type TokenizerCallbacks } from 'htmlparser2';
 
 /** What is not read, and elements whose text is no text of the page, by their place here. */
-export const OMITTED = ['comment', 'declaration', 'script', 'style', 'template'] as const;
+export const OMITTED = ['comment', 'declaration', 'unfinished tag', 'script', 'style', 'template'] as const;
+const COMMENT = 0;
+const DECLARATION = 1;
+const UNFINISHED = 2;
 const UNREAD: ReadonlyMap<string, number> = new Map([
-  ['script', 2],
-  ['style', 3],
-  ['template', 4],
+  ['script', 3],
+  ['style', 4],
+  ['template', 5],
 ]);
 
-/** Elements without content (HTML Living Standard §13.1.2), which every parser closes at once. */
-const VOID = new Set('area base br col embed hr img input link meta param source track wbr'.split(' '));
+/** A news feed is XML: sections of character data are text, and no end tag is implied. */
+const FEED = /^\s*(?:<[?!][^>]*>\s*)*<(?:rss|feed|rdf:RDF)[\s>]/;
+
+/** Elements without content (HTML Living Standard §13.1.2, and its obsolete ones). */
+const VOID = words(
+  'area base basefont br col command embed frame hr img input isindex keygen link meta param source track wbr',
+);
+
+/** The elements that each of these closes where it follows directly (HTML Living Standard §13.1.2.4). */
+const IMPLIED_ENDS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  Object.entries({
+    'address article aside blockquote details div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr main nav ol p pre section table ul':
+      'p',
+    'button datalist input output select textarea': 'button datalist input optgroup option select textarea',
+    body: 'head link script',
+    'dd dt': 'dd dt',
+    li: 'li',
+    optgroup: 'optgroup option',
+    option: 'option',
+    'rp rt': 'rp rt',
+    'tbody tfoot': 'tbody thead',
+    td: 'td th thead',
+    th: 'th',
+    tr: 'td th tr',
+  }).flatMap(([openers, closed]) => [...words(openers)].map((opener) => [opener, words(closed)])),
+);
+
+/** In these an element may close itself, but for what holds HTML again (HTML Living Standard §13.1.2, foreign elements). */
+const FOREIGN = words('math svg');
+const INTEGRATION = words('annotation-xml desc foreignobject mi mn mo ms mtext title');
 
 /** Attributes that say what an element is for. */
-const TELLING = new Set([
-  'class',
-  'id',
-  'role',
-  'hidden',
-  'aria-hidden',
-  'style',
-  'rowspan',
-  'start',
-  'value',
-]);
+const TELLING = words('aria-hidden class colspan hidden id open reversed role rowspan start style value');
 
 export const OPEN = 0;
 export const CLOSE = 1;
@@ -39,6 +58,8 @@ export interface ElementTree {
   /** Offsets of an element from its opening tag to the end of its closing one. */
   readonly starts: readonly number[];
   readonly ends: readonly number[];
+  /** By element: the first one after it that is not inside it. */
+  readonly after: readonly number[];
   /** By element: how many names and values of attributes come before its own. */
   readonly firstAttribute: readonly number[];
   /** Names and values of the attributes that tell what an element is for, in turn. */
@@ -51,92 +72,217 @@ export interface ElementTree {
   readonly references: readonly string[];
   /** Start, end and index into OMITTED. */
   readonly omitted: readonly number[];
-  /** An opening tag closed elements before it, which a parser that knows no implied end tags leaves open. */
-  readonly hasImpliedEnds: boolean;
 }
 
 /**
- * Reads a page by htmlparser2, which closes what HTML closes implicitly and survives any markup.
- * @throws Error for markup nested deeper than 50,000 elements
+ * Reads a page by htmlparser2's tokenizer, closing what HTML closes implicitly, as its parser does; that parser's own
+ * stack costs time in proportion to its depth at every tag. Linear in the length of the page, whatever its markup.
  */
 export function elementTree(source: string): ElementTree {
-  const names: string[] = [];
-  const parents: number[] = [];
-  const starts: number[] = [];
-  const ends: number[] = [];
-  const firstAttribute: number[] = [];
-  const attributes: string[] = [];
-  const events: number[] = [];
-  const texts: number[] = [];
-  const references: string[] = [];
-  const omitted: number[] = [];
-  const stack: number[] = [];
-  let unread = 0;
-  let unreadReason = 0;
-  let impliedClose = false;
-  let hasImpliedEnds = false;
+  const isFeed = FEED.test(source.slice(0, 2_048));
+  const builder = new TreeBuilder(source, isFeed);
+  const tokenizer = new Tokenizer({ decodeEntities: true, xmlMode: isFeed }, builder);
+  tokenizer.write(source);
+  tokenizer.end();
+  return builder;
+}
 
-  const parser = new Parser(
-    {
-      onopentagname(name) {
-        if (impliedClose) hasImpliedEnds = true;
-        impliedClose = false;
-        if (stack.length >= DEEPEST) throw new Error(`markup nested deeper than ${DEEPEST} elements`);
-        const element = names.push(name) - 1;
-        parents.push(stack.at(-1) ?? -1);
-        starts.push(parser.startIndex);
-        ends.push(source.length);
-        firstAttribute.push(attributes.length);
-        events.push(OPEN, element);
-        stack.push(element);
-        const reason = UNREAD.get(name);
-        if (reason !== undefined && unread++ === 0) unreadReason = reason;
-      },
-      onattribute(name, value) {
-        if (TELLING.has(name)) attributes.push(name, value);
-      },
-      ontext(data) {
-        const { startIndex, endIndex } = parser;
-        const end = endIndex + 1;
-        if (unread > 0) {
-          omitted.push(startIndex, end, unreadReason);
-          return;
-        }
-        const verbatim = data.length === end - startIndex;
-        events.push(TEXT, texts.length);
-        texts.push(startIndex, end, verbatim ? -1 : references.push(data) - 1);
-      },
-      onclosetag(name, isImplied) {
-        impliedClose = isImplied && !VOID.has(name);
-        const element = stack.pop();
-        if (element === undefined) return;
-        ends[element] = isImplied ? parser.startIndex : parser.endIndex + 1;
-        events.push(CLOSE, element);
-        if (UNREAD.has(name)) unread--;
-      },
-      oncomment() {
-        omitted.push(parser.startIndex, parser.endIndex + 1, 0);
-      },
-      onprocessinginstruction() {
-        omitted.push(parser.startIndex, parser.endIndex + 1, 1);
-      },
-    },
-    { decodeEntities: true, lowerCaseTags: true, lowerCaseAttributeNames: true },
-  );
-  parser.end(source);
-  return {
-    names,
-    parents,
-    starts,
-    ends,
-    firstAttribute,
-    attributes,
-    events,
-    texts,
-    references,
-    omitted,
-    hasImpliedEnds,
-  };
+class TreeBuilder implements TokenizerCallbacks, ElementTree {
+  readonly names: string[] = [];
+  readonly parents: number[] = [];
+  readonly starts: number[] = [];
+  readonly ends: number[] = [];
+  readonly after: number[] = [];
+  readonly firstAttribute: number[] = [];
+  readonly attributes: string[] = [];
+  readonly events: number[] = [];
+  readonly texts: number[] = [];
+  readonly references: string[] = [];
+  readonly omitted: number[] = [];
+  readonly #source: string;
+  readonly #isFeed: boolean;
+  /** Open elements, and for each whether it is foreign to HTML. */
+  readonly #stack: number[] = [];
+  readonly #foreign: boolean[] = [];
+  /** How many elements of a name are open. */
+  readonly #open = new Map<string, number>();
+  /** One string for each name: what is looked up by it has its hash at hand. */
+  readonly #known = new Map<string, string>();
+  /** Where the last token ended. */
+  #at = 0;
+  #unread = 0;
+  #unreadReason = 0;
+  #name = '';
+  #attribute = '';
+  #value = '';
+  #tells = false;
+
+  constructor(source: string, isFeed: boolean) {
+    this.#source = source;
+    this.#isFeed = isFeed;
+  }
+
+  ontext(start: number, end: number): void {
+    // What the page's end cuts off comes as text too: a declaration, from its third character on, or a tag, from nowhere.
+    if (start !== this.#at) {
+      this.omitted.push(this.#at, end, UNFINISHED);
+      this.#at = end;
+      return;
+    }
+    this.#at = end;
+    // Decoded in text areas too (HTML Living Standard §13.2.5.2), which the tokenizer does not.
+    const top = this.#stack.at(-1);
+    const isUndecoded = top !== undefined && this.names[top] === 'textarea';
+    const data = isUndecoded ? this.#source.slice(start, end) : '';
+    if (data.includes('&')) this.#reference(start, end, decodeHTML(data));
+    else this.#text(start, end, -1);
+  }
+
+  ontextentity(codePoint: number, end: number): void {
+    const text = String.fromCodePoint(codePoint);
+    // Some references stand for two characters, of which the second comes by itself.
+    if (end === this.#at) {
+      if (this.#unread === 0) this.references.push(`${this.references.pop() ?? ''}${text}`);
+      return;
+    }
+    this.#reference(this.#at, end, text);
+    this.#at = end;
+  }
+
+  onopentagname(start: number, end: number): void {
+    this.#name = this.#nameAt(start, end);
+    this.#openElement(this.#name, start - 1);
+    this.#at = start - 1;
+  }
+
+  onopentagend(end: number): void {
+    this.#at = end + 1;
+    if (VOID.has(this.#name) && !this.#isFeed) this.#close(this.#at);
+  }
+
+  onselfclosingtag(end: number): void {
+    this.#at = end + 1;
+    if (VOID.has(this.#name) || this.#foreign.at(-1) === true || this.#isFeed) this.#close(this.#at);
+  }
+
+  onclosetag(start: number, end: number): void {
+    const name = this.#nameAt(start, end);
+    const tag = this.#at;
+    this.#at = this.#source.indexOf('>', end) + 1 || this.#source.length;
+    if ((this.#open.get(name) ?? 0) > 0) {
+      while (this.names[this.#stack.at(-1)!] !== name) this.#close(tag);
+      this.#close(this.#at);
+    } else if (name === 'p' || name === 'br') {
+      // Both stand for the element itself (HTML Living Standard §13.2.6.4.7).
+      this.#openElement(name, tag);
+      this.#close(this.#at);
+    }
+  }
+
+  onattribname(start: number, end: number): void {
+    const name = this.#nameAt(start, end);
+    this.#tells = TELLING.has(name);
+    this.#attribute = name;
+    this.#value = '';
+  }
+
+  onattribdata(start: number, end: number): void {
+    if (this.#tells) this.#value += this.#source.slice(start, end);
+  }
+
+  onattribentity(codePoint: number): void {
+    if (this.#tells) this.#value += String.fromCodePoint(codePoint);
+  }
+
+  onattribend(_quote: QuoteType, _end: number): void {
+    if (this.#tells) this.attributes.push(this.#attribute, this.#value);
+  }
+
+  oncomment(_start: number, end: number): void {
+    this.#omit(end + 1, COMMENT);
+  }
+
+  oncdata(start: number, end: number, endOffset: number): void {
+    if (!this.#isFeed) {
+      this.#omit(end + 1, COMMENT);
+      return;
+    }
+    this.#at = end + 1;
+    if (end - endOffset > start) this.#text(start, end - endOffset, -1);
+  }
+
+  ondeclaration(_start: number, end: number): void {
+    this.#omit(end + 1, DECLARATION);
+  }
+
+  onprocessinginstruction(_start: number, end: number): void {
+    this.#omit(end + 1, DECLARATION);
+  }
+
+  onend(): void {
+    const { length } = this.#source;
+    if (this.#at < length) this.omitted.push(this.#at, length, UNFINISHED);
+    while (this.#stack.length > 0) this.#close(length);
+  }
+
+  #openElement(name: string, start: number): void {
+    const closed = IMPLIED_ENDS.get(name);
+    if (closed && !this.#isFeed)
+      while (this.#stack.length > 0 && closed.has(this.names[this.#stack.at(-1)!]!)) this.#close(start);
+    const element = this.names.push(name) - 1;
+    this.parents.push(this.#stack.at(-1) ?? -1);
+    this.starts.push(start);
+    this.ends.push(start);
+    this.after.push(element + 1);
+    this.firstAttribute.push(this.attributes.length);
+    this.events.push(OPEN, element);
+    const isForeign = this.#foreign.at(-1) ?? false;
+    this.#stack.push(element);
+    this.#foreign.push(FOREIGN.has(name) || (isForeign && !INTEGRATION.has(name)));
+    this.#open.set(name, (this.#open.get(name) ?? 0) + 1);
+    const reason = UNREAD.get(name);
+    if (reason !== undefined && this.#unread++ === 0) this.#unreadReason = reason;
+  }
+
+  #close(end: number): void {
+    const element = this.#stack.pop()!;
+    this.#foreign.pop();
+    const name = this.names[element]!;
+    this.#open.set(name, this.#open.get(name)! - 1);
+    this.ends[element] = end;
+    this.after[element] = this.names.length;
+    this.events.push(CLOSE, element);
+    if (UNREAD.has(name)) this.#unread--;
+  }
+
+  #text(start: number, end: number, reference: number): void {
+    if (this.#unread > 0) {
+      this.omitted.push(start, end, this.#unreadReason);
+      return;
+    }
+    this.events.push(TEXT, this.texts.length);
+    this.texts.push(start, end, reference);
+  }
+
+  #reference(start: number, end: number, text: string): void {
+    this.#text(start, end, this.#unread > 0 ? -1 : this.references.push(text) - 1);
+  }
+
+  #omit(end: number, reason: number): void {
+    const to = Math.min(end, this.#source.length);
+    this.omitted.push(this.#at, to, reason);
+    this.#at = to;
+  }
+
+  #nameAt(start: number, end: number): string {
+    const raw = this.#source.slice(start, end);
+    let name = this.#known.get(raw);
+    if (name === undefined) {
+      name = raw.toLowerCase();
+      this.#known.set(raw, name);
+    }
+    return name;
+  }
 }
 
 /** An attribute that tells what an element is for; undefined where it has none of that name, or another kind. */
@@ -146,4 +292,19 @@ export function attributeOf(tree: ElementTree, element: number, name: string): s
   for (let at = firstAttribute[element]!; at < end; at += 2)
     if (attributes[at] === name) return attributes[at + 1];
   return undefined;
+}
+
+/** Level of a heading element, 0 for any other. */
+export function headingLevel(name: string): number {
+  return name.length === 2 && name.startsWith('h') ? Math.max(0, '123456'.indexOf(name[1]!) + 1) : 0;
+}
+
+/** The number that an attribute begins with, if any (HTML Living Standard §2.3.4.1). */
+export function wholeNumber(value: string | undefined): number | undefined {
+  const digits = /^\s*([+-]?\d{1,9})/.exec(value ?? '')?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+function words(list: string): ReadonlySet<string> {
+  return new Set(list.split(' '));
 }

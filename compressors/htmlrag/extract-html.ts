@@ -1,7 +1,20 @@
 import type { Layout } from '../contract.js';
 import type { PageBuilder, Region } from '../page.js';
+import { isSpaceless, isWordCode } from '../words.js';
 import { clean, MAX_NODE_WORDS, splitBlocks, textOf, type CleanedTree } from './block-tree.js';
-import { attributeOf, CLOSE, elementTree, OMITTED, OPEN, type ElementTree } from './element-tree.js';
+import { dataTable, type DataTable } from './data-table.js';
+import {
+  attributeOf,
+  CLOSE,
+  elementTree,
+  headingLevel,
+  OMITTED,
+  OPEN,
+  TEXT,
+  wholeNumber,
+  type ElementTree,
+} from './element-tree.js';
+import { Regions } from './regions.js';
 
 /** Elements that break the line of text they stand in (HTML Living Standard §15.3). */
 const BLOCK_ELEMENTS = new Set(
@@ -23,38 +36,24 @@ const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['select', 'form control'],
   ['datalist', 'form control'],
   ['textarea', 'form control'],
-  ['rp', 'ruby parenthesis'],
+  ['rp', 'reading aid'],
+  ['rt', 'reading aid'],
 ]);
 
-const LANDMARKS: ReadonlyMap<string, Region> = new Map([
-  ['nav', 'navigation'],
-  ['aside', 'complementary'],
-  ['footer', 'footer'],
-  ['header', 'header'],
-  ['form', 'form'],
-  ['menu', 'navigation'],
-]);
+/** Elements that stand between the words around them like a word of their own. */
+const REPLACED = new Set('audio button canvas iframe img input object select svg textarea video'.split(' '));
 
-const ROLES: ReadonlyMap<string, Region> = new Map([
-  ['navigation', 'navigation'],
-  ['menu', 'navigation'],
-  ['menubar', 'navigation'],
-  ['tablist', 'navigation'],
-  ['complementary', 'complementary'],
-  ['banner', 'header'],
-  ['contentinfo', 'footer'],
-  ['search', 'form'],
-  ['form', 'form'],
-  ['dialog', 'complementary'],
-  ['alertdialog', 'complementary'],
-]);
+/** Classes of what publishing tools set beside the text: links to a heading itself, edit links, marks of footnotes. */
+const MARKS = /(?:^|\s)(?:headerlink|header-anchor|anchorjs-link|mw-editsection|reference)(?:$|\s)/;
 
-/** Words of classes and ids that sites use for what stands around their content. */
-const BOILERPLATE =
-  /(?:^|[\s_-])(nav|navbar|navigation|menu|submenu|breadcrumbs?|pagination|pager|footer|sidebar|side-bar|cookies?|consent|gdpr|newsletter|subscribe|subscription|signup|sign-up|paywall|related|recommend(?:ed|ations?)?|share|sharing|social|promo|advert|advertisement|advertising|ads?|sponsored|popup|modal|toolbar|skip|widget|widgets|most-read|trending|outbrain|taboola|tags?|byline-social)(?:$|[\s_-])/i;
+/** Longer text is no mark, whatever its class. */
+const LONGEST_MARK = 32;
 
-/** A part that holds this share of the page's text is its content, whatever it is called. */
-const MAIN_SHARE = 0.5;
+/** A paragraph of at most this many code units that ends in no full stop is a line: it leads in to the list beside it. */
+const LONGEST_LEAD = 80;
+
+/** Lists inside lists are indented to this depth. */
+const DEEPEST_LIST = 9;
 
 /** Reads a page into its blocks, in one walk over its elements. */
 export function extractHtml(source: string, builder: PageBuilder): void {
@@ -69,24 +68,51 @@ interface Frame {
   readonly element: number;
   readonly region: Region;
   readonly layout: Layout;
-  readonly governor: number | undefined;
+  readonly governor: number;
   readonly preformatted: boolean;
-  /** A list item or definition whose first line has not been written yet; the next paragraph is it. */
-  item: { block: number } | undefined;
+  /** The list item or definition around it, with its first block, -1 until there is one. */
+  readonly item: { block: number } | undefined;
+  /** How many lists stand around it, and the innermost if it counts its items. */
   readonly lists: number;
+  readonly numbered: { next: number } | undefined;
+  /** The terms of the innermost definition list. */
+  readonly terms: Terms | undefined;
+  readonly table: DataTable | undefined;
   readonly inRow: boolean;
+  readonly inArticle: boolean;
+  /** What its blocks are to others. */
+  readonly role: 'term' | 'caption' | undefined;
+}
+
+interface Terms {
+  /** Block of the last term, or -1. */
+  block: number;
+  /** Whether a definition has followed it. */
+  isDefined: boolean;
 }
 
 const ROOT_FRAME: Frame = {
   element: -1,
   region: 'content',
   layout: { type: 'paragraph' },
-  governor: undefined,
+  governor: -1,
   preformatted: false,
   item: undefined,
   lists: 0,
+  numbered: undefined,
+  terms: undefined,
+  table: undefined,
   inRow: false,
+  inArticle: false,
+  role: undefined,
 };
+
+const PARAGRAPH: Layout = { type: 'paragraph' };
+
+// What stands between two texts of a line.
+const TOUCHING = 0;
+const AFTER_TAG = 1;
+const BETWEEN_TAGS = 2;
 
 class Walk {
   readonly #source: string;
@@ -94,22 +120,27 @@ class Walk {
   readonly #cleaned: CleanedTree;
   readonly #blockOf: Int32Array;
   readonly #builder: PageBuilder;
+  readonly #regions: Regions;
   readonly #stack: Frame[] = [];
   readonly #nodes = new Map<number, number>();
-  readonly #namedRegions = new Map<string, Region>();
   /** Index of the last block of each heading level, 1 to 6; -1 for none. */
   #headings = [-1, -1, -1, -1, -1, -1, -1];
   readonly #savedHeadings = new Map<number, number[]>();
-  readonly #counters = new Map<number, number>();
-  /** By table: the block of its last header row or caption, and rows that span the next ones. */
-  readonly #tables = new Map<number, { number: number; header: number; spanning: number; left: number }>();
-  #tableCount = 0;
+  #tables = 0;
   #links = 0;
-  /** A paragraph that leads into the list after it: it ends in a colon. */
-  #lead = -1;
-  #lastText = '';
-  #open = false;
-  #dt = -1;
+  /** The block before, where it is a paragraph; -1 where it is none. */
+  #paragraph = { block: -1, frame: ROOT_FRAME, hasColon: false, isLine: false };
+  /** The frame and layout of the open block, how much text it has, and the last of it. */
+  #open: Frame | undefined;
+  #layout: Layout = PARAGRAPH;
+  #length = 0;
+  #last = '';
+  #seam = TOUCHING;
+  #breaks = 0;
+  /** White space at the end of preformatted text, which counts only where more follows. */
+  #trailing: readonly [start: number, end: number] | undefined;
+  /** Place of the event at hand. */
+  #event = 0;
 
   constructor(
     source: string,
@@ -123,6 +154,7 @@ class Walk {
     this.#cleaned = cleaned;
     this.#blockOf = blockOf;
     this.#builder = builder;
+    this.#regions = new Regions(source, tree);
   }
 
   run(): void {
@@ -131,12 +163,16 @@ class Walk {
       this.#builder.omit(OMITTED[omitted[i + 2]!]!, omitted[i]!, omitted[i + 1]!);
     for (let i = 0; i < events.length; i += 2) {
       const value = events[i + 1]!;
+      this.#event = i;
       if (events[i] === OPEN) {
         const reason = this.#leftOut(value);
         if (reason === undefined) this.#enter(value);
         else {
-          if (reason !== '') this.#builder.omit(reason, starts[value]!, ends[value]!);
-          if (names[value] === 'title') this.#builder.title ??= this.#textOf(value);
+          if (reason !== '') {
+            this.#builder.omit(reason, starts[value]!, ends[value]!);
+            if (names[value] === 'title') this.#builder.title ??= this.#textOf(value);
+          }
+          if (REPLACED.has(names[value]!)) this.#seam = BETWEEN_TAGS;
           // Past all that stands inside.
           while (events[i] !== CLOSE || events[i + 1] !== value) i += 2;
         }
@@ -150,24 +186,55 @@ class Walk {
   #leftOut(element: number): string | undefined {
     const { names, parents, firstAttribute, attributes } = this.#tree;
     const name = names[element]!;
-    if (name === 'br' || name === 'hr' || name === 'wbr' || name === 'td' || name === 'th') return undefined;
-    if (this.#cleaned.textStart[element] === this.#cleaned.textEnd[element]) return '';
-    if (
-      name === 'title' &&
-      (parents[element] === -1 || names[parents[element]!] === 'head' || names[parents[element]!] === 'html')
-    ) {
-      return this.#builder.title === undefined ? 'title: shown above the document' : 'second title';
+    if (name === 'br' || name === 'hr' || name === 'wbr') return undefined;
+    const isEmpty = this.#cleaned.textStart[element] === this.#cleaned.textEnd[element];
+    // An empty cell keeps its column.
+    if (isEmpty && name !== 'td' && name !== 'th') return '';
+    if (name === 'title') {
+      if (this.#builder.title === undefined) return 'title: shown above the document';
+      const parent = parents[element]!;
+      if (parent < 0 || names[parent] === 'head' || names[parent] === 'html') return 'second title';
     }
+    if (name === 'tr' && this.#stack.at(-1)?.table?.isRepeated(element)) return 'column names again';
     const known = LEFT_OUT.get(name);
-    if (known !== undefined) return known;
+    if (known !== undefined && !this.#isShown(element, name)) return known;
     const end = firstAttribute[element + 1] ?? attributes.length;
-    if (firstAttribute[element] === end || name === 'html' || name === 'body') return undefined;
-    const hidden = this.#attribute(element, 'hidden');
-    if (hidden !== undefined && hidden !== 'until-found') return 'hidden';
-    if (this.#attribute(element, 'aria-hidden') === 'true') return 'hidden';
-    if (/(?:display\s*:\s*none|visibility\s*:\s*hidden)/i.test(this.#attribute(element, 'style') ?? ''))
+    if (
+      name === 'dialog' &&
+      this.#attribute(element, 'open') === undefined &&
+      !this.#regions.isMarkedMain(element)
+    )
       return 'hidden';
-    return undefined;
+    if (firstAttribute[element] === end || name === 'html' || name === 'body') return undefined;
+    if (
+      (name === 'a' || name === 'sup' || name === 'span') &&
+      this.#cleaned.textEnd[element]! - this.#cleaned.textStart[element]! <= LONGEST_MARK &&
+      MARKS.test(this.#attribute(element, 'class') ?? '')
+    )
+      return 'link mark';
+    // Pages show their content by a script, too.
+    return this.#isHidden(element) && !this.#regions.isMarkedMain(element) ? 'hidden' : undefined;
+  }
+
+  /** What is left out elsewhere: a button that unfolds what its heading says, a page that has little but its `noscript`. */
+  #isShown(element: number, name: string): boolean {
+    if (name === 'noscript') return this.#regions.isMain(element);
+    const frame = this.#stack.at(-1);
+    return (
+      name === 'button' &&
+      frame !== undefined &&
+      (frame.layout.type === 'heading' ||
+        frame.role === 'term' ||
+        this.#tree.names[frame.element] === 'summary')
+    );
+  }
+
+  #isHidden(element: number): boolean {
+    const hidden = this.#attribute(element, 'hidden');
+    if (hidden !== undefined && hidden !== 'until-found') return true;
+    if (this.#attribute(element, 'aria-hidden') === 'true') return true;
+    const style = this.#attribute(element, 'style');
+    return style !== undefined && /(?:display\s*:\s*none|visibility\s*:\s*hidden)/i.test(style);
   }
 
   #textOf(element: number): string {
@@ -177,39 +244,50 @@ class Walk {
 
   #enter(element: number): void {
     const name = this.#tree.names[element]!;
-    const above = this.#stack.at(-1);
     if (name === 'br') {
-      this.#builder.joiner(above?.preformatted ? '\n' : ' ');
+      this.#break();
       return;
     }
     if (name === 'a') this.#setLinks(this.#links + 1);
-    if (!BLOCK_ELEMENTS.has(name)) return;
-    if (above?.inRow && name !== 'td' && name !== 'th' && name !== 'tr' && name !== 'table') {
-      this.#builder.joiner(' ');
+    if (!BLOCK_ELEMENTS.has(name)) {
+      // Between `</b>` and `<i>` as between words; between a word and its index as there.
+      if (this.#seam === AFTER_TAG && name !== 'sub' && name !== 'sup') this.#seam = BETWEEN_TAGS;
       return;
     }
-    if (name === 'td' || name === 'th') {
-      if (above?.inRow) {
-        this.#builder.cell();
-        return;
-      }
-    } else if (!above?.inRow || name === 'tr' || name === 'table') this.#endBlock();
-    this.#stack.push(this.#frame(element, name, above));
+    const above = this.#stack.at(-1) ?? ROOT_FRAME;
+    if (above.preformatted) {
+      this.#builder.joiner('\n');
+      return;
+    }
+    if (above.inRow && name !== 'tr' && name !== 'table') {
+      if ((name === 'td' || name === 'th') && above.table) this.#cell(above.table, element);
+      else this.#builder.joiner(' ');
+      return;
+    }
+    this.#endBlock();
+    const frame = this.#frame(element, name, above);
+    this.#stack.push(frame);
+    if (frame.inRow) this.#openBlock(frame);
   }
 
-  #frame(element: number, name: string, above: Frame | undefined): Frame {
+  #frame(element: number, name: string, above: Frame): Frame {
     const region = this.#region(element, name, above);
-    if (region !== (above?.region ?? 'content')) this.#savedHeadings.set(element, [...this.#headings]);
-    const inherited = above ?? ROOT_FRAME;
+    // The headings of a page's header are those of what follows.
+    if (region !== above.region && region !== 'header') this.#savedHeadings.set(element, [...this.#headings]);
     const base: Frame = {
       element,
       region,
-      layout: inherited.layout,
-      governor: inherited.governor,
-      preformatted: inherited.preformatted,
-      item: inherited.item,
-      lists: inherited.lists,
+      layout: above.layout,
+      governor: above.governor,
+      preformatted: above.preformatted,
+      item: above.item,
+      lists: above.lists,
+      numbered: above.numbered,
+      terms: above.terms,
+      table: above.table,
       inRow: false,
+      inArticle: above.inArticle || name === 'article',
+      role: above.role,
     };
     const level = headingLevel(name);
     if (level > 0) return { ...base, layout: { type: 'heading', level }, item: undefined };
@@ -218,26 +296,45 @@ class Walk {
       case 'ol':
       case 'menu':
       case 'dir':
-        if (name === 'ol') this.#counters.set(element, Number(this.#attribute(element, 'start') ?? 1) || 1);
-        return { ...base, governor: this.#listGovernor(inherited), lists: base.lists + 1, item: undefined };
+        return {
+          ...base,
+          layout: PARAGRAPH,
+          governor: this.#leadIn(element, above),
+          item: undefined,
+          lists: above.lists + 1,
+          numbered: name === 'ol' ? this.#numbering(element) : undefined,
+        };
       case 'li':
         return {
           ...base,
-          layout: { type: 'item', depth: Math.max(0, base.lists - 1), marker: this.#marker(element) },
+          layout: { type: 'item', depth: listDepth(above), marker: this.#marker(element, above) },
           item: { block: -1 },
         };
-      case 'dt':
-        this.#dt = -1;
-        return { ...base, layout: { type: 'paragraph' }, item: undefined };
-      case 'dd':
+      case 'dl':
         return {
           ...base,
-          layout: { type: 'item', depth: base.lists, marker: '-' },
-          governor: this.#dt >= 0 ? this.#dt : base.governor,
+          layout: PARAGRAPH,
+          governor: this.#leadIn(element, above),
+          item: undefined,
+          lists: above.lists + 1,
+          terms: { block: -1, isDefined: false },
+        };
+      case 'dt': {
+        const { terms } = above;
+        // Terms in a row have their definition in common.
+        const governor = terms && terms.block >= 0 && !terms.isDefined ? terms.block : above.governor;
+        return { ...base, layout: PARAGRAPH, governor, item: undefined, role: 'term' };
+      }
+      case 'dd':
+        if (above.terms) above.terms.isDefined = true;
+        return {
+          ...base,
+          layout: { type: 'item', depth: listDepth(above), marker: '-' },
+          governor: above.terms && above.terms.block >= 0 ? above.terms.block : above.governor,
           item: { block: -1 },
         };
       case 'blockquote':
-        return { ...base, layout: { type: 'quote' } };
+        return { ...base, layout: { type: 'quote' }, governor: this.#leadIn(element, above) };
       case 'pre':
       case 'listing':
       case 'xmp':
@@ -245,46 +342,39 @@ class Walk {
         return {
           ...base,
           layout: { type: 'code', language: this.#language(element) },
+          governor: this.#leadIn(element, above),
           preformatted: true,
-          item: undefined,
         };
-      case 'table':
-        if (this.#isData(element))
-          this.#tables.set(element, { number: ++this.#tableCount, header: -1, spanning: -1, left: 0 });
-        return { ...base, item: undefined };
+      case 'table': {
+        const table = dataTable(this.#tree, this.#cleaned, element, this.#tables + 1);
+        if (table) this.#tables++;
+        const governor = table ? this.#leadIn(element, above) : above.governor;
+        return { ...base, layout: PARAGRAPH, governor, item: undefined, table, role: undefined };
+      }
+      case 'caption':
+        return { ...base, role: above.table ? 'caption' : undefined };
+      case 'title':
+        return { ...base, layout: { type: 'heading', level: 2 }, item: undefined };
       case 'tr': {
-        const table = this.#tables.get(this.#tableOf(element));
-        if (!table) return { ...base, item: undefined };
-        return this.#row(element, table, base);
+        const { table } = above;
+        if (!table) return base;
+        const layout: Layout = { type: 'row', table: table.number, header: table.isHeader(element) };
+        return {
+          ...base,
+          layout,
+          governor: Math.max(table.openRow(element), above.governor),
+          inRow: true,
+          role: undefined,
+        };
       }
       default:
         return base;
     }
   }
 
-  #row(
-    element: number,
-    table: { number: number; header: number; spanning: number; left: number },
-    base: Frame,
-  ): Frame {
-    const header = this.#isHeaderRow(element);
-    const layout: Layout = { type: 'row', table: table.number, header };
-    const governor = table.left > 0 ? table.spanning : table.header;
-    const frame: Frame = {
-      ...base,
-      layout,
-      governor: governor >= 0 ? governor : undefined,
-      inRow: true,
-      item: undefined,
-    };
-    this.#openBlock(frame);
-    if (this.#cleaned.textStart[element] !== this.#cleaned.textEnd[element]) {
-      if (table.left > 0) table.left--;
-      const span = this.#rowSpan(element);
-      if (span > 1) [table.spanning, table.left] = [this.#builder.count, span - 1];
-      if (header) table.header = this.#builder.count;
-    }
-    return frame;
+  /** A cell, and before it the empty ones where cells above or beside it reach in. */
+  #cell(table: DataTable, element: number): void {
+    for (let begun = table.cell(element); begun > 0; begun--) this.#builder.cell();
   }
 
   #leave(element: number): void {
@@ -292,7 +382,9 @@ class Walk {
     if (name === 'a') this.#setLinks(Math.max(0, this.#links - 1));
     const frame = this.#stack.at(-1);
     if (frame?.element !== element) {
-      if (frame?.inRow && BLOCK_ELEMENTS.has(name)) this.#builder.joiner(' ');
+      if (!BLOCK_ELEMENTS.has(name)) this.#seam = name === 'wbr' ? TOUCHING : Math.max(this.#seam, AFTER_TAG);
+      else if (frame?.preformatted) this.#builder.joiner('\n');
+      else if (frame?.inRow) this.#builder.joiner(' ');
       return;
     }
     this.#endBlock();
@@ -307,78 +399,161 @@ class Walk {
   #text(index: number): void {
     const { texts, references } = this.#tree;
     const text = textOf(this.#source, texts, references, index);
-    const frame = this.#stack.at(-1);
-    if (!this.#open) {
-      if (!/\S/.test(text)) return;
-      this.#openBlock(frame);
-    }
-    const start = texts[index]!;
+    const isBlank = !/[^\s\u200b]/.test(text);
+    const frame = this.#stack.at(-1) ?? ROOT_FRAME;
+    let start = texts[index]!;
     const end = texts[index + 1]!;
-    if (texts[index + 2] === -1) this.#builder.raw(start, end);
-    else this.#builder.decoded(start, end, text);
-    if (/\S/.test(text)) this.#lastText = text;
+    const isRaw = texts[index + 2] === -1;
+    if (!this.#open) {
+      if (isBlank) return;
+      this.#openBlock(frame);
+      // The first line of preformatted text keeps its indentation.
+      if (frame.preformatted && isRaw) start += /^(?:\s*\n)?/.exec(text)![0].length;
+    }
+    if (frame.preformatted) {
+      this.#preformatted(start, end, isRaw ? undefined : text);
+    } else {
+      if (this.#seam === BETWEEN_TAGS && isWordEnd(this.#last) && isWordCode(text.charCodeAt(0)))
+        this.#builder.joiner(' ');
+      if (isRaw) this.#builder.raw(start, end);
+      else this.#builder.decoded(start, end, text);
+    }
+    this.#seam = TOUCHING;
+    if (isBlank) {
+      if (!this.#last.endsWith(' ')) this.#last += ' ';
+      return;
+    }
+    this.#last = text;
+    this.#breaks = 0;
+    this.#length += text.length;
   }
 
-  #openBlock(frame: Frame | undefined): void {
-    let layout: Layout = frame?.layout ?? { type: 'paragraph' };
-    let governor = frame?.governor ?? this.#heading();
+  #preformatted(start: number, end: number, reference: string | undefined): void {
+    if (this.#trailing) this.#builder.raw(...this.#trailing);
+    this.#trailing = undefined;
+    if (reference !== undefined) {
+      this.#builder.decoded(start, end, reference);
+      return;
+    }
+    let last = end;
+    while (last > start && /\s/.test(this.#source[last - 1]!)) last--;
+    this.#builder.raw(start, last);
+    if (last < end) this.#trailing = [last, end];
+  }
+
+  /** A line break: one ends a line, two a paragraph. */
+  #break(): void {
+    const frame = this.#stack.at(-1) ?? ROOT_FRAME;
+    if (!this.#open) return;
+    if (frame.preformatted) this.#builder.joiner('\n');
+    else if (frame.inRow || frame.layout.type === 'heading') this.#builder.joiner(' ');
+    else if (this.#breaks++ > 0) this.#endBlock();
+    else this.#builder.joiner(this.#goesOn() ? ' ' : '\n');
+  }
+
+  /** Whether what follows a line break continues its sentence: in lower case, or in a script that has no other. */
+  #goesOn(): boolean {
+    const { events, texts, references } = this.#tree;
+    // Past the break's own end.
+    const next = this.#event + 4;
+    if (events[next] !== TEXT) return false;
+    const index = events[next + 1]!;
+    const first = /\S/.exec(textOf(this.#source, texts, references, index).slice(0, 64))?.[0] ?? '';
+    if (/\p{Ll}/u.test(first)) return true;
+    const last = this.#last.trimEnd();
+    return isSpaceless(first.charCodeAt(0)) && isSpaceless(last.charCodeAt(last.length - 1));
+  }
+
+  #openBlock(frame: Frame): void {
+    let { layout } = frame;
+    let governor: number;
     if (layout.type === 'heading') {
-      const level = layout.level;
-      governor = this.#headings.slice(1, level).findLast((block) => block >= 0) ?? -1;
+      governor = this.#headings.slice(1, layout.level).findLast((block) => block >= 0) ?? -1;
+    } else {
+      governor = Math.max(frame.governor, this.#heading());
+      if (frame.item && frame.item.block >= 0) {
+        // What follows in an item after its first paragraph hangs on it.
+        governor = Math.max(governor, frame.item.block);
+        if (layout.type === 'item') layout = PARAGRAPH;
+      }
     }
-    const item = frame?.item;
-    if (layout.type === 'item' && item && item.block >= 0) {
-      // What follows in an item after its first paragraph hangs on it.
-      layout = { type: 'paragraph' };
-      governor = item.block;
-    }
-    const element = frame?.element ?? -1;
+    const { element } = frame;
     this.#builder.open({
       layout,
       governor,
-      subtree: Math.max(0, element >= 0 ? this.#blockOf[element]! : 0),
+      subtree: this.#blockOf[element >= 0 ? element : this.#blockOf.length - 1]!,
       node: this.#node(element),
-      region: frame?.region ?? 'content',
-      preformatted: frame?.preformatted ?? false,
+      region: frame.region,
+      preformatted: frame.preformatted,
     });
-    this.#open = true;
+    this.#open = frame;
+    this.#layout = layout;
+    this.#length = 0;
+    this.#last = '';
+    this.#seam = TOUCHING;
+    this.#breaks = 0;
     this.#builder.inLink = this.#links > 0;
-    const block = this.#builder.count;
+  }
+
+  /** Closes the open block. Only one that has text governs others. */
+  #endBlock(): void {
+    const frame = this.#open;
+    if (!frame) return;
+    this.#open = undefined;
+    this.#trailing = undefined;
+    const layout = this.#layout;
+    const block = this.#builder.close();
+    if (frame.inRow) frame.table?.closeRow(block);
+    if (block < 0) return;
     if (layout.type === 'heading') {
       this.#headings[layout.level] = block;
       this.#headings.fill(-1, layout.level + 1);
     }
-    if (item && item.block < 0) item.block = block;
-    if (frame && this.#tree.names[frame.element] === 'dt') this.#dt = block;
-    if (frame && this.#tree.names[frame.element] === 'caption') {
-      const table = this.#tables.get(this.#tableOf(frame.element));
-      if (table) table.header = block;
+    if (frame.item && frame.item.block < 0 && layout.type !== 'code') frame.item.block = block;
+    if (frame.role === 'term' && frame.terms) {
+      frame.terms.block = block;
+      frame.terms.isDefined = false;
     }
-  }
-
-  #endBlock(): void {
-    if (!this.#open) return;
-    this.#open = false;
-    const isParagraph = this.#builder.openLayout?.type === 'paragraph';
-    const block = this.#builder.close();
-    this.#lead = isParagraph && /[:：]\s*$/.test(this.#lastText) ? block : -1;
+    if (frame.role === 'caption' && frame.table) frame.table.caption = block;
+    this.#paragraph = {
+      block: layout.type === 'paragraph' ? block : -1,
+      frame,
+      hasColon: /[:：]\s*$/.test(this.#last),
+      isLine: this.#length <= LONGEST_LEAD && !/[.!?…。！？]\s*$/.test(this.#last),
+    };
   }
 
   #heading(): number {
     return this.#headings.findLast((block) => block >= 0) ?? -1;
   }
 
-  #listGovernor(above: Frame): number | undefined {
-    if (above.item && above.item.block >= 0) return above.item.block;
-    return this.#lead >= 0 ? this.#lead : above.governor;
+  /** What a list, table, quotation or listing is read with: the line before it, the item around it, or what that needs. */
+  #leadIn(element: number, above: Frame): number {
+    return Math.max(this.#lead(element, above), above.item?.block ?? -1, above.governor);
   }
 
-  #marker(element: number): string {
-    const list = this.#tree.parents[element]!;
-    const next = this.#counters.get(list);
-    if (next === undefined) return '-';
-    const number = Number(this.#attribute(element, 'value') ?? next) || next;
-    this.#counters.set(list, number + 1);
+  /** The paragraph before, where it leads in: it ends in a colon, or is a short line beside the list or table. */
+  #lead(element: number, above: Frame): number {
+    const { frame, block, hasColon, isLine } = this.#paragraph;
+    if (block < 0 || frame.region !== above.region) return -1;
+    if (hasColon) return block;
+    const { names, parents } = this.#tree;
+    const parent = parents[element]!;
+    const isBeside = parent === frame.element || parent === (parents[frame.element] ?? -1);
+    const name = names[element]!;
+    return isLine && isBeside && name !== 'pre' && name !== 'blockquote' ? block : -1;
+  }
+
+  #numbering(list: number): Frame['numbered'] {
+    // Counting down takes the number of items: their own numbers would be wrong.
+    if (this.#attribute(list, 'reversed') !== undefined) return undefined;
+    return { next: wholeNumber(this.#attribute(list, 'start')) ?? 1 };
+  }
+
+  #marker(element: number, { numbered }: Frame): string {
+    if (!numbered) return '-';
+    const number = wholeNumber(this.#attribute(element, 'value')) ?? numbered.next;
+    numbered.next = number + 1;
     return `${number}.`;
   }
 
@@ -404,100 +579,10 @@ class Walk {
     return named.find((language) => language !== undefined) ?? '';
   }
 
-  #region(element: number, name: string, above: Frame | undefined): Region {
-    const inherited = above?.region ?? 'content';
-    if (inherited !== 'content' && inherited !== 'header') return inherited;
-    if (name === 'body' || name === 'html' || name === 'main' || this.#share(element) > MAIN_SHARE)
-      return inherited;
-    const role = ROLES.get(this.#attribute(element, 'role') ?? '');
-    if (role) return role;
-    const landmark = LANDMARKS.get(name);
-    if (landmark && !(name === 'header' && this.#isInside(above, 'article'))) return landmark;
-    if (name === 'article' || name === 'table' || name === 'p' || headingLevel(name) > 0) return inherited;
-    return (
-      this.#regionNamed(this.#attribute(element, 'class')) ??
-      this.#regionNamed(this.#attribute(element, 'id')) ??
-      inherited
-    );
-  }
-
-  /** What a class or id says; the same ones stand on many elements of a page. */
-  #regionNamed(names: string | undefined): Region | undefined {
-    if (names === undefined) return undefined;
-    let region = this.#namedRegions.get(names);
-    if (region === undefined) {
-      region = namedRegion(names) ?? 'content';
-      this.#namedRegions.set(names, region);
-    }
-    return region === 'content' ? undefined : region;
-  }
-
-  #share(element: number): number {
-    const { text, textStart, textEnd } = this.#cleaned;
-    return text.length === 0 ? 0 : (textEnd[element]! - textStart[element]!) / text.length;
-  }
-
-  #isInside(frame: Frame | undefined, name: string): boolean {
-    for (let at = frame?.element ?? -1; at >= 0; at = this.#tree.parents[at]!)
-      if (this.#tree.names[at] === name) return true;
-    return false;
-  }
-
-  #tableOf(element: number): number {
-    let at = element;
-    while (at >= 0 && this.#tree.names[at] !== 'table') at = this.#tree.parents[at]!;
-    return at;
-  }
-
-  /** Whether a table holds data, not a page's layout: no table inside, several rows, and headers or short cells. */
-  #isData(table: number): boolean {
-    const { names, parents } = this.#tree;
-    if (this.#attribute(table, 'role') === 'presentation') return false;
-    let rows = 0;
-    let cells = 0;
-    let headers = 0;
-    let longest = 0;
-    // Elements inside come right after it, until one that stands before or beside it.
-    for (
-      let element = table + 1;
-      element < names.length && this.#tree.starts[element]! < this.#tree.ends[table]!;
-      element++
-    ) {
-      if (parents[element]! < table) break;
-      const name = names[element]!;
-      if (name === 'table' || headingLevel(name) > 0) return false;
-      if (name === 'tr') rows++;
-      if (name === 'th') headers++;
-      if (name === 'td' || name === 'th') {
-        cells++;
-        longest = Math.max(longest, this.#cleaned.textEnd[element]! - this.#cleaned.textStart[element]!);
-      }
-    }
-    if (rows < 2) return headers > 0 && cells > headers;
-    return headers > 0 || (cells >= 2 * rows && longest < 400);
-  }
-
-  #cellsOf(row: number): number[] {
-    const { names, parents, starts, ends } = this.#tree;
-    const cells: number[] = [];
-    for (let element = row + 1; element < names.length && starts[element]! < ends[row]!; element++) {
-      if (parents[element] === row && (names[element] === 'td' || names[element] === 'th'))
-        cells.push(element);
-    }
-    return cells;
-  }
-
-  #isHeaderRow(row: number): boolean {
-    if (this.#tree.names[this.#tree.parents[row]!] === 'thead') return true;
-    const cells = this.#cellsOf(row);
-    return cells.length > 1 && cells.every((cell) => this.#tree.names[cell] === 'th');
-  }
-
-  #rowSpan(row: number): number {
-    return Math.min(
-      1_000,
-      Math.max(1, ...this.#cellsOf(row).map((cell) => Number(this.#attribute(cell, 'rowspan')) || 1)),
-    );
+  #region(element: number, name: string, above: Frame): Region {
+    if (above.region !== 'content' && above.region !== 'header') return above.region;
+    if (name === 'body' || name === 'html' || name === 'main') return above.region;
+    return this.#regions.of(element, above.inArticle) ?? above.region;
   }
 
   /** The page's node for an element: elements that only wrap another are passed over. */
@@ -517,13 +602,10 @@ class Walk {
   }
 }
 
-function headingLevel(name: string): number {
-  return name.length === 2 && name.startsWith('h') ? Math.max(0, '123456'.indexOf(name[1]!) + 1) : 0;
+function listDepth({ lists }: Frame): number {
+  return Math.min(DEEPEST_LIST, Math.max(0, lists - 1));
 }
 
-function namedRegion(names: string): Region | undefined {
-  const word = BOILERPLATE.exec(names)?.[1]?.toLowerCase();
-  if (word === undefined) return undefined;
-  if (/^(?:nav|menu|submenu|breadcrumb|pag)/.test(word)) return 'navigation';
-  return word === 'footer' ? 'footer' : 'complementary';
+function isWordEnd(text: string): boolean {
+  return text !== '' && isWordCode(text.charCodeAt(text.length - 1));
 }

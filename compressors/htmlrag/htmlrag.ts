@@ -19,7 +19,7 @@ const optionsSchema = z.strictObject({
 });
 
 /** What a match is worth by where it stands: menus and teasers name many things and say little of them. */
-const REGION_WEIGHTS: Readonly<Record<Region, number>> = {
+export const REGION_WEIGHTS: Readonly<Record<Region, number>> = {
   content: 1,
   header: 0.6,
   complementary: 0.4,

@@ -4,7 +4,7 @@ import { blockField, gapBetween } from '../unit.js';
 
 interface Step {
   /** Two units stand in one element where their steps have the same key. */
-  readonly key: string;
+  readonly key: string | number;
   readonly name: string;
 }
 
@@ -13,39 +13,49 @@ interface Step {
  * Pages without elements get those of their layout.
  */
 export function renderHtml(page: Page, units: readonly Unit[]): string {
-  let html = '';
-  let open: readonly Step[] = [];
+  const parts: string[] = [];
+  const open: Step[] = [];
+  const place = new Map<Step['key'], number>();
+  const closeTo = (depth: number) => {
+    while (open.length > depth) {
+      const { key, name } = open.pop()!;
+      place.delete(key);
+      parts.push(`</${name}>`);
+    }
+  };
   for (const [index, unit] of units.entries()) {
     const previous = units[index - 1];
-    const path = pathOf(page, unit);
+    const { shared, below } = pathOf(page, unit, place);
+    closeTo(shared);
+    if (previous?.block === unit.block) parts.push(escapeHtml(gapBetween(previous, unit)));
+    else if (previous) parts.push(below.length === 0 ? '<br>\n' : '\n');
+    for (const step of below) {
+      place.set(step.key, open.push(step) - 1);
+      parts.push(`<${step.name}>`);
+    }
+    parts.push(unit.layout.type === 'row' ? cells(unit) : escapeHtml(unit.text));
+  }
+  closeTo(0);
+  return parts.join('');
+}
+
+/** How many of the open elements hold a unit, and the others that do, from the top. */
+function pathOf(
+  page: Page,
+  unit: Unit,
+  place: ReadonlyMap<Step['key'], number>,
+): { shared: number; below: Step[] } {
+  let node = blockField(page, unit.block, 'node');
+  if (node < 0) {
+    const path = layoutPath(unit);
     let shared = 0;
-    while (shared < open.length && shared < path.length && open[shared]!.key === path[shared]!.key) shared++;
-    html += closing(open.slice(shared));
-    if (previous?.block === unit.block) html += escapeHtml(gapBetween(previous, unit));
-    else if (previous) html += '\n';
-    html += path
-      .slice(shared)
-      .map(({ name }) => `<${name}>`)
-      .join('');
-    html += unit.layout.type === 'row' ? cells(unit) : escapeHtml(unit.text);
-    open = path;
+    while (shared < path.length && place.get(path[shared]!.key) === shared) shared++;
+    return { shared, below: path.slice(shared) };
   }
-  return html + closing(open);
-}
-
-function closing(steps: readonly Step[]): string {
-  return steps
-    .toReversed()
-    .map(({ name }) => `</${name}>`)
-    .join('');
-}
-
-function pathOf(page: Page, unit: Unit): Step[] {
-  const steps: Step[] = [];
-  for (let node = blockField(page, unit.block, 'node'); node >= 0; node = page.nodes[2 * node]!) {
-    steps.push({ key: `node ${node}`, name: page.names[page.nodes[2 * node + 1]!]! });
-  }
-  return steps.length > 0 ? steps.reverse() : layoutPath(unit);
+  const below: Step[] = [];
+  for (; node >= 0 && !place.has(node); node = page.nodes[2 * node]!)
+    below.push({ key: node, name: page.names[page.nodes[2 * node + 1]!]! });
+  return { shared: node < 0 ? 0 : place.get(node)! + 1, below: below.reverse() };
 }
 
 function layoutPath({ layout, block }: Unit): Step[] {
@@ -74,15 +84,19 @@ function layoutPath({ layout, block }: Unit): Step[] {
 /** A row's cells: between two of them stands a joiner with a bar, which is in no span. */
 function cells({ text, spans, layout }: Unit): string {
   const name = layout.type === 'row' && layout.header ? 'th' : 'td';
-  const parts = [''];
+  const parts: string[] = [];
+  let cell = '';
   let at = 0;
   for (const span of spans) {
     const joiner = text.slice(at, span.at);
-    const bars = joiner.split('|').length - 1;
-    for (let bar = 0; bar < bars; bar++) parts.push('');
     at = span.at + span.length;
-    parts[parts.length - 1] += (bars === 0 ? joiner : '') + text.slice(span.at, at);
+    for (let bars = joiner.split('|').length - 1; bars > 0; bars--) {
+      parts.push(cell);
+      cell = '';
+    }
+    cell += (joiner.includes('|') ? '' : joiner) + text.slice(span.at, at);
   }
+  parts.push(cell);
   return parts.map((part) => `<${name}>${escapeHtml(part)}</${name}>`).join('');
 }
 

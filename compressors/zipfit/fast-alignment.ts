@@ -1,387 +1,247 @@
-import { indexTerms, isSpaceless, tellingTerms } from '../words.js';
+import { indexTerms, tellingTerms } from '../words.js';
 import type { Alignment } from './alignment.js';
-import { foldCode, foldText, SEPARATOR } from './fold.js';
-import { ROOT, SuffixAutomaton } from './suffix-automaton.js';
+import { FoldedText, SEPARATOR, SEPARATORS, WINDOW } from './folded-text.js';
 
-/** Shorter matches say nothing: about a word of three letters with a space on each side. */
-const SHORTEST_MATCH = 5;
-/** Characters of scripts without spaces carry a word in two. */
-const SPACELESS_WEIGHT = 2.5;
-/** Matches longer than this are told apart no more. */
-const LONGEST_CLASS = 15;
-const CLASSES = LONGEST_CLASS + 1;
-/** How much a candidate's length counts against it, as in Okapi BM25. */
-const LENGTH_WEIGHT = 0.75;
+/** Symbols of a run: a whole word of any length, four letters at the beginning or end of one, or seven within it. */
+const RUN = 7;
 
-const ASCII = 128;
-/** The symbol of every character that the target does not have. */
-const UNKNOWN = 0;
-/** Of accents that follow their letter. */
-const PASSED_OVER = 1;
+// Of four runs that begin one after another, each has the fourth's first block: where the target does not have that
+// block it has none of the four (as in Wu and Manber's search for several words, 1994).
+const BLOCK = 4;
+const STRIDE = RUN - BLOCK + 1;
+/** Bits more than it takes to number the blocks: so that few others fall on theirs. */
+const BLOCK_ROOM = 4;
 
-// A run of symbols as one number: the low bits of each, exact for alphabets of up to 63.
-const GRAM_BITS = 6;
-const GRAM_SLOT_BITS = 12;
-const TELLING = 1;
-const WORTHLESS = 2;
-/** One less than a power of two, and no less than the longest class of matches. */
-const RECENT_MASK = 15;
+/** Okapi BM25's parameters for more of the same and for length (Robertson and Zaragoza 2009, section 3). */
+const K1 = 1.2;
+const B = 0.75;
 
-// Candidates are read by windows of code units: an array is read twice as fast as a string.
-const WINDOW = 4_096;
-const WINDOW_UNITS = new Uint16Array(WINDOW);
-const WINDOW_BYTES = Buffer.from(WINDOW_UNITS.buffer);
-
-function gramMask(symbols: number): number {
-  return 2 ** (GRAM_BITS * symbols) - 1;
-}
-
-function gramSlot(gram: number): number {
-  return Math.imul(gram, 0x9e3779b1) >>> (32 - GRAM_SLOT_BITS);
-}
+/** What is being read: a candidate, or an example of the target. One for all, since reading never pauses. */
+const READ = new FoldedText();
 
 /**
- * The target is read once, into a suffix automaton; each candidate is read once along it, and what is asked is how
- * much of the target the candidate explains: a compressor primed with it would code those stretches as matches. A
- * stretch counts by how few of the candidates explain it as well (the bits that it saves over one primed with any
- * of them), telling words only, and over the candidate's length.
+ * How much of the target each candidate explains: which stretches of it a compressor that has read the candidate would
+ * code as matches, as LZ77 does. With a shortest match those are the union of the runs of so many symbols that both
+ * have, so the runs of the target's telling words are put into a table once, and each candidate is read once against
+ * it. A stretch counts by the bits that it saves over a candidate taken at random, so by how few candidates explain
+ * it; more where the candidate has it more often, and less in a long candidate, both as in BM25.
  */
 export class FastAlignment implements Alignment {
-  readonly #automaton: SuffixAutomaton;
-  /** By code unit: its symbol; by folded code unit alone beyond ASCII. */
-  readonly #symbolOf: Uint16Array;
-  /** By position: what explaining it is worth; all positions of an example come to 1. */
+  /** The distinct words of the target, each between separators. */
+  readonly #text: Uint16Array;
+  /** By position: share of the target, which comes to 1. */
   readonly #worth: Float64Array;
-  /** By position: how far back from it a match must reach to count. */
-  readonly #shortest: Int32Array;
-  readonly #leastLength: number;
-  /** By state: 1 where one symbol follows it wherever it occurs, and so with all its suffixes that count as matches. */
-  readonly #goesOn: Uint8Array;
-  // Of the candidate being read: the states of its matches, the longest match by state and by its end in the target,
-  // and which of the ends have none yet.
-  readonly #touched: number[] = [];
-  readonly #reached: Int32Array;
-  readonly #longest: Int32Array;
-  readonly #nextFree: Int32Array;
-  readonly #covered: Uint8Array;
-  #state = ROOT;
-  #length = 0;
-  /** The last symbols read. */
-  readonly #recent = new Uint16Array(RECENT_MASK + 1);
-  /** By slot: whether runs of `leastLength` symbols with such a hash occur in the target, and tell anything. */
-  readonly #grams = new Uint8Array(2 ** GRAM_SLOT_BITS);
-  /** By position and class of length: how many candidates explain it by a match of that class. */
-  readonly #counts: Uint32Array;
-  /** Candidates' explained stretches: start, end and class of each. */
-  readonly #stretches: number[][] = [];
+  /** By hash: 1 where the target has a block of that hash. */
+  readonly #blocks: Uint8Array;
+  readonly #blockShift: number;
+  /** By hash of a run: 1 + the position where the first such run begins; 0 for none. */
+  readonly #runs: Int32Array;
+  readonly #runShift: number;
+  /** By a run's first position: 1 + that of the next run with its hash. */
+  readonly #nextRun: Int32Array;
+  /** By position: 1 + the next one where the same run begins. */
+  readonly #nextSame: Int32Array;
+  // Of the candidate being read: the first positions of its runs, how often it has each, and the same by position.
+  readonly #found: number[] = [];
+  readonly #times: Int32Array;
+  readonly #covered: Int32Array;
+  /** By position: how many candidates explain it. */
+  readonly #explaining: Int32Array;
+  /** What each candidate explains: start, end and how often; where each candidate's end in it; and its length. */
+  readonly #stretches: number[] = [];
+  readonly #stretchesEnd: number[] = [];
   readonly #sizes: number[] = [];
-  readonly #examples: number;
 
   /** @param targets examples of what is looked for; a candidate's score is the mean over them */
   constructor(targets: readonly string[]) {
-    // No candidate has a null character: no match runs from one example into the next.
-    const text = targets.map((target) => `\0${foldText(target)}`).join('');
-    const worth = new Float64Array(text.length);
-    let first = 0;
-    for (const example of text.slice(1).split('\0')) {
-      addWorth(example, worth, first + 1);
-      first += 1 + example.length;
+    const words = new Map<string, number[]>();
+    for (const target of targets) addWords(target, 1 / targets.length, words);
+    let length = 0;
+    for (const word of words.keys()) length += word.length;
+
+    this.#text = new Uint16Array(length);
+    this.#worth = new Float64Array(length);
+    const bits = Math.max(4, Math.ceil(Math.log2(length + 1)));
+    this.#blocks = new Uint8Array(2 ** (bits + BLOCK_ROOM));
+    this.#blockShift = 32 - bits - BLOCK_ROOM;
+    this.#runs = new Int32Array(2 ** (bits + 1));
+    this.#runShift = 31 - bits;
+    this.#nextRun = new Int32Array(length);
+    this.#nextSame = new Int32Array(length);
+    this.#times = new Int32Array(length);
+    this.#covered = new Int32Array(length);
+    this.#explaining = new Int32Array(length);
+    let start = 0;
+    for (const [word, worth] of words) {
+      for (let at = 0; at < word.length; at++) this.#text[start + at] = word.charCodeAt(at);
+      this.#worth.set(worth, start);
+      for (let at = 0; at + RUN <= word.length; at++) this.#addRun(start + at);
+      start += word.length;
     }
-    this.#examples = targets.length;
-    this.#worth = worth;
-    const { symbols, symbolOf, alphabet } = numbered(text);
-    this.#symbolOf = symbolOf;
-    this.#automaton = new SuffixAutomaton(symbols, alphabet);
-    this.#shortest = shortestMatches(text);
-    this.#leastLength = this.#shortest.reduce((least, length) => Math.min(least, length), SHORTEST_MATCH);
-    this.#goesOn = this.#uniquelyFollowed(symbols);
-    this.#addGrams(symbols);
-    this.#reached = new Int32Array(this.#automaton.lengths.length);
-    this.#longest = new Int32Array(text.length + 1);
-    this.#nextFree = new Int32Array(text.length + 1);
-    for (let at = 0; at <= text.length; at++) this.#nextFree[at] = at;
-    this.#covered = new Uint8Array(text.length);
-    this.#counts = new Uint32Array(text.length * CLASSES);
   }
 
   add(candidate: string): void {
-    this.#sizes.push(this.#walk(candidate));
-    const stretches = this.#touched.length > 0 ? this.#explained() : [];
-    this.#stretches.push(stretches);
-    for (let i = 0; i < stretches.length; i += 3) {
-      const length = stretches[i + 2]!;
-      for (let at = stretches[i]!; at < stretches[i + 1]!; at++) this.#counts[at * CLASSES + length]!++;
+    READ.clear();
+    let size = 0;
+    for (let start = 0; start < candidate.length; start += WINDOW) {
+      if (start > 0 && READ.length >= RUN) {
+        this.#read();
+        size += READ.length - RUN + 1;
+        READ.keepLast(RUN - 1);
+      }
+      READ.append(candidate.length <= WINDOW ? candidate : candidate.slice(start, start + WINDOW));
     }
+    READ.end();
+    this.#read();
+    this.#sizes.push(size + READ.length);
+    if (this.#found.length > 0) this.#explain();
+    this.#stretchesEnd.push(this.#stretches.length);
   }
 
   scores(): Float64Array {
-    const candidates = this.#stretches.length;
-    const average = this.#sizes.reduce((sum, size) => sum + size, 0) / (candidates || 1) || 1;
-    const explaining = this.#explaining();
-    // What a candidate is credited with, 0 to 1, by how many explain it as well as it does.
-    const rarities = new Float64Array(candidates + 1);
-    const rarity = (count: number) => Math.log2(1 + (candidates - count + 0.5) / (count + 0.5));
-    const most = rarity(0);
-    return Float64Array.from(this.#stretches, (stretches, candidate) => {
-      let saved = 0;
-      for (let i = 0; i < stretches.length; i += 3) {
-        for (let at = stretches[i]!; at < stretches[i + 1]!; at++) {
-          const count = explaining[at * CLASSES + stretches[i + 2]!]!;
-          if (rarities[count] === 0) rarities[count] = rarity(count) / most;
-          saved += this.#worth[at]! * rarities[count]!;
-        }
-      }
-      return (
-        saved / this.#examples / (1 - LENGTH_WEIGHT + (LENGTH_WEIGHT * this.#sizes[candidate]!) / average)
-      );
+    const candidates = this.#sizes.length;
+    const average = this.#sizes.reduce((sum, size) => sum + size, 0) / candidates;
+    const worth = this.#worth.map((share, at) => {
+      const count = this.#explaining[at]!;
+      return share * Math.log2(1 + (candidates - count + 0.5) / (count + 0.5));
     });
-  }
-
-  /** Reads a candidate along the target. Returns its length, folded. */
-  #walk(candidate: string): number {
-    const symbolOf = this.#symbolOf;
-    const grams = this.#grams;
-    const recent = this.#recent;
-    const leastLength = this.#leastLength;
-    const mask = gramMask(leastLength);
-    const separator = symbolOf[SEPARATOR]!;
-    // A separator stands before the first word and after the last.
-    recent[0] = separator;
-    let gram = separator;
-    let size = 1;
-    let separated = true;
-    this.#state = ROOT;
-    this.#length = 0;
-    let isMatch = false;
-    // How many runs before this one stand in the target as well, but tell nothing.
-    let worthless = 0;
-    for (let start = 0; start < candidate.length; start += WINDOW) {
-      const count =
-        WINDOW_BYTES.write(
-          candidate.length <= WINDOW ? candidate : candidate.slice(start, start + WINDOW),
-          0,
-          'utf16le',
-        ) / 2;
-      for (let at = 0; at < count; at++) {
-        const code = WINDOW_UNITS[at]!;
-        const symbol = code < ASCII ? symbolOf[code]! : this.#symbolBeyond(code);
-        if (symbol === separator) {
-          if (separated) continue;
-          separated = true;
-        } else {
-          if (symbol === PASSED_OVER) continue;
-          separated = false;
-        }
-        gram = ((gram << GRAM_BITS) + symbol) & mask;
-        recent[size & RECENT_MASK] = symbol;
-        size++;
-        // Most characters get no further: no match that counts goes on or ends at them.
-        if (isMatch) {
-          isMatch = this.#follow(size, 1);
-          worthless = 0;
-          continue;
-        }
-        const found = grams[gramSlot(gram)]!;
-        if (found === TELLING) isMatch = this.#follow(size, Math.min(leastLength + worthless, LONGEST_CLASS));
-        worthless = found === WORTHLESS ? worthless + 1 : 0;
+    const scores = new Float64Array(candidates);
+    let i = 0;
+    for (let candidate = 0; candidate < candidates; candidate++) {
+      const norm = K1 * (1 - B + (B * this.#sizes[candidate]!) / average);
+      for (const end = this.#stretchesEnd[candidate]!; i < end; i += 3) {
+        const times = this.#stretches[i + 2]!;
+        let explained = 0;
+        for (let at = this.#stretches[i]!; at < this.#stretches[i + 1]!; at++) explained += worth[at]!;
+        scores[candidate]! += (explained * times * (K1 + 1)) / (times + norm);
       }
     }
-    if (!separated) {
-      recent[size & RECENT_MASK] = separator;
-      size++;
-      if (isMatch) isMatch = this.#follow(size, 1);
-      else if (grams[gramSlot(((gram << GRAM_BITS) + separator) & mask)] === TELLING) {
-        isMatch = this.#follow(size, Math.min(leastLength + worthless, LONGEST_CLASS));
+    return scores;
+  }
+
+  #addRun(start: number): void {
+    const text = this.#text;
+    for (let at = start; at <= start + RUN - BLOCK; at++)
+      this.#blocks[blockHash(text, at) >>> this.#blockShift] = 1;
+    const same = this.#run(text, start);
+    if (same >= 0) {
+      this.#nextSame[start] = this.#nextSame[same]!;
+      this.#nextSame[same] = start + 1;
+      return;
+    }
+    const hash = runHash(text, start) >>> this.#runShift;
+    this.#nextRun[start] = this.#runs[hash]!;
+    this.#runs[hash] = start + 1;
+  }
+
+  /** First position in the target of the run that begins here, or -1. */
+  #run(symbols: Uint16Array, start: number): number {
+    let run = this.#runs[runHash(symbols, start) >>> this.#runShift]! - 1;
+    while (run >= 0 && !isSameRun(this.#text, run, symbols, start)) run = this.#nextRun[run]! - 1;
+    return run;
+  }
+
+  /** Counts the target's runs in what has been read. */
+  #read(): void {
+    const { symbols, length } = READ;
+    const blocks = this.#blocks;
+    const shift = this.#blockShift;
+    for (let block = STRIDE - 1; block <= length - BLOCK; block += STRIDE) {
+      if (blocks[blockHash(symbols, block) >>> shift] === 0) continue;
+      // A run that has this block has others before or after it.
+      const first = block - STRIDE + 1;
+      let start = block;
+      while (start > first && blocks[blockHash(symbols, start - 1) >>> shift] !== 0) start--;
+      const last = Math.min(block + STRIDE - 1, length - BLOCK);
+      let end = block;
+      while (end < last && blocks[blockHash(symbols, end + 1) >>> shift] !== 0) end++;
+      for (; start <= end - STRIDE + 1; start++) {
+        const run = this.#run(symbols, start);
+        if (run >= 0 && this.#times[run]!++ === 0) this.#found.push(run);
       }
     }
-    if (isMatch) this.#reach(this.#state, this.#length);
-    return size;
   }
 
-  /** Goes on with a match by the last symbol read, or begins one with the last `count`. Returns whether there is one. */
-  #follow(size: number, count: number): boolean {
-    const automaton = this.#automaton;
-    const { links, lengths } = automaton;
-    const leastLength = this.#leastLength;
-    const before = this.#state;
-    const lengthBefore = this.#length;
-    const isMatch = lengthBefore >= leastLength;
-    let state = isMatch ? before : ROOT;
-    let length = isMatch ? lengthBefore : 0;
-    for (let from = Math.max(0, size - count); from < size; from++) {
-      const symbol = this.#recent[from & RECENT_MASK]!;
-      let next = automaton.next(state, symbol);
-      while (next === ROOT && state !== ROOT) {
-        state = links[state]!;
-        length = lengths[state]!;
-        next = automaton.next(state, symbol);
-      }
-      state = next;
-      if (next !== ROOT) length++;
-    }
-    this.#state = state;
-    this.#length = length;
-    // A match that goes on wherever it occurs is seen whole at its end.
-    if (isMatch && !(length > lengthBefore && this.#goesOn[before] === 1)) this.#reach(before, lengthBefore);
-    return length >= leastLength;
-  }
-
-  /** Notes a match, and its suffixes for where else they occur. */
-  #reach(state: number, length: number): void {
-    const { links, lengths } = this.#automaton;
-    while (length >= this.#leastLength && this.#reached[state]! < length) {
-      if (this.#reached[state] === 0) this.#touched.push(state);
-      this.#reached[state] = length;
-      state = links[state]!;
-      length = lengths[state]!;
-    }
-  }
-
-  #symbolBeyond(code: number): number {
-    const folded = foldCode(code);
-    if (folded === 0) return PASSED_OVER;
-    return folded < this.#symbolOf.length ? this.#symbolOf[folded]! : UNKNOWN;
-  }
-
-  /** Stretches of the target that the candidate explains, each with the length of the longest match that covers it. */
-  #explained(): number[] {
-    const { lengths, ends, firstEnd, occurrences } = this.#automaton;
-    const reached = this.#reached;
-    const longest = this.#longest;
-    const matched: number[] = [];
-    // Longer strings first: where one ends, no shorter one has more to say.
-    if (this.#touched.length > 1) this.#touched.sort((a, b) => lengths[b]! - lengths[a]!);
-    for (const state of this.#touched) {
-      const from = firstEnd[state]!;
-      for (let at = this.#free(from); at < from + occurrences[state]!; at = this.#free(at + 1)) {
-        this.#nextFree[at] = at + 1;
-        longest[ends[at]!] = reached[state]!;
-        matched.push(at);
-      }
-      reached[state] = 0;
-    }
-    this.#touched.length = 0;
-
+  /** From the runs found to the stretches of the target that they cover. */
+  #explain(): void {
     const covered = this.#covered;
     let first = covered.length;
     let last = 0;
-    for (const at of matched) {
-      const end = ends[at]!;
-      const length = longest[end]!;
-      if (length < this.#shortest[end]! || longest[end + 1] === length + 1) continue;
-      const size = Math.min(length, LONGEST_CLASS);
-      for (let position = end - length + 1; position <= end; position++)
-        if (covered[position]! < size) covered[position] = size;
-      first = Math.min(first, end - length + 1);
-      last = Math.max(last, end + 1);
+    for (const run of this.#found) {
+      const times = this.#times[run]!;
+      this.#times[run] = 0;
+      for (let start = run; start >= 0; start = this.#nextSame[start]! - 1) {
+        for (let at = start; at < start + RUN; at++) if (covered[at]! < times) covered[at] = times;
+        if (start < first) first = start;
+        if (start + RUN > last) last = start + RUN;
+      }
     }
-    for (const at of matched) {
-      longest[ends[at]!] = 0;
-      this.#nextFree[at] = at;
+    this.#found.length = 0;
+    for (let start = first; start < last;) {
+      const times = covered[start]!;
+      let end = start;
+      for (; end < last && covered[end] === times; end++) {
+        covered[end] = 0;
+        if (times > 0) this.#explaining[end]!++;
+      }
+      if (times > 0) this.#stretches.push(start, end, times);
+      start = end;
     }
-    const stretches: number[] = [];
-    for (let at = first; at < last; at++) {
-      const size = covered[at]!;
-      covered[at] = 0;
-      if (size === 0 || this.#worth[at] === 0) continue;
-      const previous = stretches.length - 3;
-      if (stretches[previous + 1] === at && stretches[previous + 2] === size)
-        stretches[previous + 1] = at + 1;
-      else stretches.push(at, at + 1, size);
-    }
-    return stretches;
-  }
-
-  #uniquelyFollowed(symbols: Uint16Array): Uint8Array {
-    const { order, links, lengths, ends, firstEnd, occurrences } = this.#automaton;
-    const followed = new Uint8Array(lengths.length);
-    for (const state of order) {
-      const after = ends[firstEnd[state]!]! + 1;
-      if (state === ROOT || after >= symbols.length) continue;
-      const link = links[state]!;
-      if (lengths[link]! >= this.#leastLength && followed[link] === 0) continue;
-      const next = this.#automaton.next(state, symbols[after]!);
-      if (occurrences[next] === occurrences[state]) followed[state] = 1;
-    }
-    return followed;
-  }
-
-  /** Where no telling word is touched a match earns nothing, and is not begun. */
-  #addGrams(symbols: Uint16Array): void {
-    const mask = gramMask(this.#leastLength);
-    let gram = 0;
-    let telling = -Infinity;
-    for (let at = 0; at < symbols.length; at++) {
-      gram = ((gram << GRAM_BITS) + symbols[at]!) & mask;
-      if (this.#worth[at]! > 0) telling = at;
-      const slot = gramSlot(gram);
-      if (at - telling < this.#leastLength) this.#grams[slot] = TELLING;
-      else if (this.#grams[slot] === 0) this.#grams[slot] = WORTHLESS;
-    }
-  }
-
-  /** The first of the ends from `at` on that has no match yet (a union-find with path halving). */
-  #free(at: number): number {
-    const next = this.#nextFree;
-    while (next[at] !== at) at = next[at] = next[next[at]!]!;
-    return at;
-  }
-
-  /** By position and class: how many candidates explain it by a match of that class or a longer one. */
-  #explaining(): Uint32Array {
-    const explaining = this.#counts.slice();
-    for (let at = 0; at < explaining.length; at += CLASSES) {
-      for (let size = LONGEST_CLASS - 1; size > 0; size--)
-        explaining[at + size]! += explaining[at + size + 1]!;
-    }
-    return explaining;
   }
 }
 
-/** Shares out one example's worth over its telling words; what a query is asked with tells nothing. */
-function addWorth(example: string, worth: Float64Array, offset: number): void {
+/**
+ * Adds the words of an example that tell something, which those that a query is asked with do not.
+ * @param share what the example is worth; its telling words have it by the square roots of their lengths
+ * @param words each with the separators before and after it, and what each of its symbols is worth
+ */
+function addWords(example: string, share: number, words: Map<string, number[]>): void {
   const { terms, at } = indexTerms(example);
   const telling = tellingTerms(terms);
-  let total = 0;
+  const begins: number[] = [];
+  READ.clear();
   for (const [index, start] of at.entries()) {
-    if (!telling.has(terms[index]!)) continue;
-    const separator = example.indexOf(' ', start);
-    const end = Math.min(separator, at[index + 1] ?? separator);
-    worth.fill(1, offset + start, offset + end);
-    total += end - start;
+    begins.push(READ.length);
+    READ.append(example.slice(start, at[index + 1]));
   }
-  for (let position = offset; position < offset + example.length; position++) worth[position]! /= total || 1;
+  READ.end();
+
+  const { symbols, length } = READ;
+  const worth = new Float64Array(length);
+  let total = 0;
+  for (const [index, begin] of begins.entries()) {
+    let end = begins[index + 1] ?? length;
+    while (end > begin && symbols[end - 1] === SEPARATOR) end--;
+    if (end === begin || !telling.has(terms[index]!)) continue;
+    worth.fill(1 / Math.sqrt(end - begin), begin, end);
+    total += Math.sqrt(end - begin);
+  }
+
+  const bytes = Buffer.from(symbols.buffer);
+  for (let start = SEPARATORS, end: number; start < length; start = end + SEPARATORS) {
+    end = symbols.indexOf(SEPARATOR, start);
+    let isTelling = false;
+    for (let at = start; at < end && !isTelling; at++) isTelling = worth[at]! > 0;
+    if (!isTelling) continue;
+    const from = start - SEPARATORS;
+    const word = bytes.toString('utf16le', 2 * from, 2 * (end + SEPARATORS));
+    const sum = words.get(word) ?? new Array<number>(word.length).fill(0);
+    for (let at = start; at < end; at++) sum[at - from]! += (share * worth[at]!) / total;
+    words.set(word, sum);
+  }
 }
 
-/** Symbols for the characters of a target, in order of appearance. */
-function numbered(text: string): { symbols: Uint16Array; symbolOf: Uint16Array; alphabet: number } {
-  let highest = ASCII;
-  for (let at = 0; at < text.length; at++) highest = Math.max(highest, text.charCodeAt(at));
-  const symbolOf = new Uint16Array(highest + 1);
-  const symbols = new Uint16Array(text.length);
-  let count = PASSED_OVER;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (symbolOf[code] === UNKNOWN) symbolOf[code] = ++count;
-    symbols[at] = symbolOf[code]!;
-  }
-  for (let code = 0; code < ASCII; code++) {
-    const folded = foldCode(code);
-    if (folded !== code) symbolOf[code] = symbolOf[folded]!;
-  }
-  return { symbols, symbolOf, alphabet: count + 1 };
+function blockHash(symbols: Uint16Array, at: number): number {
+  const block = (symbols[at]! << 15) ^ (symbols[at + 1]! << 10) ^ (symbols[at + 2]! << 5) ^ symbols[at + 3]!;
+  return Math.imul(block, 0x9e3779b1);
 }
 
-function shortestMatches(text: string): Int32Array {
-  const shortest = new Int32Array(text.length);
-  for (let end = 0; end < text.length; end++) {
-    let weight = 0;
-    let length = 0;
-    while (weight < SHORTEST_MATCH && length <= end) {
-      weight += isSpaceless(text.charCodeAt(end - length)) ? SPACELESS_WEIGHT : 1;
-      length++;
-    }
-    shortest[end] = weight < SHORTEST_MATCH ? SHORTEST_MATCH : length;
-  }
-  return shortest;
+/** Of its first block and its last, which leave nothing of it out. */
+function runHash(symbols: Uint16Array, at: number): number {
+  return Math.imul(blockHash(symbols, at) ^ (blockHash(symbols, at + RUN - BLOCK) >>> 15), 0x85ebca6b);
+}
+
+function isSameRun(one: Uint16Array, start: number, other: Uint16Array, otherStart: number): boolean {
+  for (let i = 0; i < RUN; i++) if (one[start + i] !== other[otherStart + i]) return false;
+  return true;
 }

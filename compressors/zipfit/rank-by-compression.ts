@@ -28,6 +28,9 @@ export interface RankedCandidate {
   readonly score: number;
 }
 
+/** The fastest of the codecs whose evidence recall is within 0.01 of the best (`npm run bench -- zipfit`). */
+export const DEFAULT_CODEC: CodecName = 'deflate-raw';
+
 const codecNames = ['gzip', 'deflate-raw', 'brotli', 'zstd'] as const satisfies readonly CodecName[];
 
 export const alignmentSchema = z.strictObject({
@@ -73,7 +76,7 @@ export function createAlignment(
       throw new ConfigurationError('codec', codec, "it goes with mode: 'exact'; the fast mode uses none");
     return new FastAlignment(targets);
   }
-  return new ExactAlignment(targets, codecOf(codec ?? 'deflate-raw'));
+  return new ExactAlignment(targets, codecOf(codec ?? DEFAULT_CODEC));
 }
 
 function codecOf(codec: CodecName | CompressedLength): CompressedLength {

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { sharedData } from '../test/shared-data.js';
+
+export const EVIDENCE_SETS = ['hotpot', 'hotpot-answer', 'selqa', 'nq', 'qed'] as const;
+
+export type EvidenceSet = (typeof EVIDENCE_SETS)[number];
+
+export interface EvidenceSentence {
+  /** Title of its document. */
+  readonly title: string;
+  readonly text: string;
+  /** Index of its document. */
+  readonly document: number;
+  /** Between white space, without the title's. */
+  readonly words: number;
+  readonly isEvidence: boolean;
+}
+
+export interface EvidenceQuestion {
+  readonly question: string;
+  /** Of all documents, in order. */
+  readonly sentences: readonly EvidenceSentence[];
+}
+
+interface Row {
+  readonly question: string;
+  readonly documents: readonly { readonly title: string; readonly sentences: readonly string[] }[];
+  readonly evidence: readonly (readonly [document: number, sentence: number])[];
+}
+
+/** The questions of a set whose evidence sentences are marked; none where the data is absent. */
+export function evidenceQuestions(set: EvidenceSet, split: 'train' | 'dev' = 'dev'): EvidenceQuestion[] {
+  if (sharedData === undefined) return [];
+  const file = join(sharedData, 'evidence', `${set}.${split}.jsonl.gz`);
+  return gunzipSync(readFileSync(file))
+    .toString('utf8')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const { question, documents, evidence } = JSON.parse(line) as Row;
+      const marked = new Set(evidence.map((place) => place.join()));
+      const sentences = documents.flatMap(({ title, sentences }, document) =>
+        sentences.map((sentence, index) => {
+          const text = sentence.trim();
+          return {
+            title,
+            text,
+            document,
+            words: text.split(/\s+/).length,
+            isEvidence: marked.has(`${document},${index}`),
+          };
+        }),
+      );
+      return { question, sentences };
+    });
+}
+
+/**
+ * Evidence recall: the share of all evidence sentences of a set that are among the best of their question that fit
+ * into a share of its words, whole sentences only.
+ * @param scores by question and sentence, higher is better; ties go to the earlier one
+ */
+export function evidenceRecall(
+  questions: readonly EvidenceQuestion[],
+  scores: readonly ArrayLike<number>[],
+  share: number,
+): number {
+  let found = 0;
+  let all = 0;
+  for (const [at, { sentences }] of questions.entries()) {
+    const score = scores[at]!;
+    let left = share * sentences.reduce((sum, { words }) => sum + words, 0);
+    for (const index of [...sentences.keys()].sort((a, b) => score[b]! - score[a]! || a - b)) {
+      const { words, isEvidence } = sentences[index]!;
+      if (isEvidence) all++;
+      if (words > left) continue;
+      left -= words;
+      if (isEvidence) found++;
+    }
+  }
+  return found / all;
+}
+
+/** The highest recall that any ranking could reach: the shortest evidence sentences first. */
+export function oracleRecall(questions: readonly EvidenceQuestion[], share: number): number {
+  const scores = questions.map(({ sentences }) =>
+    sentences.map(({ isEvidence, words }) => (isEvidence ? 1 / words : 0)),
+  );
+  return evidenceRecall(questions, scores, share);
+}

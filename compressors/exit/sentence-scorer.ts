@@ -1,0 +1,17 @@
+import type { StageContext, State, Unit } from '../contract.js';
+
+/** How sentences are judged: the seam that a model fills. */
+export interface SentenceScorer {
+  readonly name: string;
+  /** @param units sentences, and blocks that stay whole, of all documents in order */
+  score(query: string, units: readonly Unit[], state: State, context: StageContext): Promise<Judgement>;
+}
+
+export interface Judgement {
+  /** One a unit, comparable over documents, higher is better, 0 for one that says nothing of the query. */
+  readonly scores: ArrayLike<number>;
+  /** The score from which a unit is kept where there is no budget. */
+  readonly floor: number;
+  /** Who judged, where it was another than the scorer, or only in part. */
+  readonly by?: string;
+}

@@ -1,0 +1,23 @@
+/**
+ * - `missing`: no such model in any of the places looked at
+ * - `damaged`: a file lacks, or differs in size or hash from what the manifest says
+ * - `hub`: the hub cannot be reached, refuses, or sends something else than it announced
+ * - `storage`: the cache folder cannot be written, or is full
+ * - `inference`: ONNX Runtime refused the model or the input
+ */
+export type ModelErrorCode = 'missing' | 'damaged' | 'hub' | 'storage' | 'inference';
+
+/** A model that cannot be had or run. The message says what to do about it. */
+export class ModelError extends Error {
+  override readonly name = 'ModelError';
+
+  constructor(
+    readonly code: ModelErrorCode,
+    /** Name of the model, or path of its file. */
+    readonly model: string,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
