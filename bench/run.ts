@@ -4,7 +4,6 @@ import { parseArgs } from 'node:util';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
 import { benchRetrieval } from './retrieval.js';
-import { benchRetrievers } from './retrievers.js';
 import { benchTokenCounter } from './token-counter.js';
 import { benchZipfit } from './zipfit.js';
 
@@ -13,7 +12,6 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   zipfit: benchZipfit,
   fast: benchFast,
   retrieval: benchRetrieval,
-  retrievers: benchRetrievers,
   tokens: benchTokenCounter,
 };
 

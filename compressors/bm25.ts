@@ -8,12 +8,14 @@ const BAGS_A_TURN = 64;
  * Scores bags of index terms against a query, the bags themselves being the collection.
  * @param query distinct terms (words.ts, `queryTerms`)
  * @param breathe gives the event loop its turns
+ * @param importance of each term of the query, beside what its rarity says; 1 where absent
  * @returns one score a bag, 0 for a bag that holds no term of the query
  */
 export async function bm25(
   query: Uint32Array,
   bags: readonly { readonly terms: Uint32Array }[],
   breathe: () => Promise<void>,
+  importance?: ArrayLike<number>,
 ): Promise<Float64Array> {
   const scores = new Float64Array(bags.length);
   if (query.length === 0 || bags.length === 0) return scores;
@@ -34,8 +36,9 @@ export async function bm25(
     }
   }
   // Never below zero: a term in most bags still tells for, not against (Lucene's form of the weight).
-  const weights = documentFrequency.map((frequency) =>
-    Math.log(1 + (bags.length - frequency + 0.5) / (frequency + 0.5)),
+  const weights = documentFrequency.map(
+    (frequency, slot) =>
+      (importance?.[slot] ?? 1) * Math.log(1 + (bags.length - frequency + 0.5) / (frequency + 0.5)),
   );
   const averageLength = totalLength / bags.length;
   for (let bag = 0; bag < bags.length; bag++) {

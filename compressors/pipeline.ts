@@ -46,11 +46,14 @@ const optionsSchema = z.strictObject({
   preset: z.string().optional(),
   stages: z.array(z.unknown()).optional(),
   budget: z.unknown().optional(),
-  model: z.string().min(1).optional(),
+  model: z.string().min(1, 'give the name of a model, or none').optional(),
   deadline: z
-    .union([z.number().positive(), z.literal(Infinity)], 'give a number of milliseconds above 0')
+    .union(
+      [z.number().positive('give a number of milliseconds above 0'), z.literal(Infinity)],
+      'give a number of milliseconds above 0',
+    )
     .default(5_000),
-  output: z.enum(['markdown', 'text', 'html']).default('markdown'),
+  output: z.enum(['markdown', 'text', 'html'], 'give markdown, text or html').default('markdown'),
   cache: z.boolean().default(true),
 });
 
@@ -66,7 +69,7 @@ const RESULT_CACHE = { max: 500, maxSize: 32 * 1024 * 1024 };
 export async function createPipeline(options: PipelineOptions = {}): Promise<Pipeline> {
   const { settings, stages } = checkPipelineOptions(options);
   const counter = await loadTokenCounter(settings.model);
-  await Promise.all(stages.map((stage) => stage.open?.()));
+  await Promise.all(stages.map(async (stage) => stage.open?.()));
   return new Pipeline(stages, counter, {
     budget: options.budget,
     deadline: settings.deadline,
@@ -142,7 +145,7 @@ export class Pipeline implements Compressor {
   /** Lets the worker threads go. Requests under way fail open. */
   async close(): Promise<void> {
     this.#results.clear();
-    await Promise.all([this.#workers.close(), ...this.#stages.map((stage) => stage.close?.())]);
+    await Promise.all([this.#workers.close(), ...this.#stages.map(async (stage) => stage.close?.())]);
   }
 
   async #compressRequest(request: CompressionRequest): Promise<CompressionResult> {

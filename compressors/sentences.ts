@@ -157,7 +157,7 @@ function abbreviates(text: string, start: number, dot: number, next: string, fol
   if (from === start && /^(?:\d{1,3}|[a-z]|[ivx]{1,5})$/i.test(word)) return true;
   if (ALWAYS.has(lower)) return true;
   if (/^\p{N}/u.test(next)) {
-    // No. 5, and what looks like an abbreviation: Rom. 8. A year, a street or a chapter, not a sentence.
+    // No. 5, Hauptstr. 5, and what looks like an abbreviation: Rom. 8
     if (BEFORE_NUMBER.has(lower) || /^\p{Lu}\p{Ll}{1,3}$|str$/u.test(word)) return true;
   } else if (BEFORE_NUMBER.has(lower) && /^[IVXLC]{2,}$/.test(next)) return true;
   // Ordinals in German and its neighbours: am 3. Mai, in der 2. Liga, 1. 1. 1900
@@ -172,11 +172,15 @@ function abbreviates(text: string, start: number, dot: number, next: string, fol
   // J. K. Rowling, the U.S. Senate, z. B.; but Vitamin C. The
   const isInitial =
     /^(?:\p{L}\p{M}*\.)*\p{L}\p{M}*$/u.test(word) &&
+    !SYLLABLE.test(word) &&
     (from === start || /[\s\p{Ps}\p{Pi}"-]/u.test(text[from - 1]!));
   if (!isInitial && !EITHER.has(lower)) return false;
   // A. A. Milne: what looks like the article is an initial.
   return !STARTERS.has(next.toLowerCase()) || /^\p{Lu}[.\p{Lu}]/u.test(following);
 }
+
+/** One letter that is a word: 왜. */
+const SYLLABLE = /[\p{Script=Hangul}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u;
 
 const BEFORE_ORDINAL = /(?:^|\s)(?:der|die|das|dem|den|des|vom|zum|zur|beim)\s$/i;
 

@@ -213,25 +213,28 @@ export function foldWord(word: string): string {
     .replace(/\u0629/g, '\u0647');
 }
 
-/** Function words and question words: what a query is asked with, not what it asks for. */
+/**
+ * Function words and question words: what a query is asked with, not what it asks for. Of other languages than English
+ * only those that mean nothing in English: not mit, son, ai.
+ */
 const STOP_WORDS = `
 a about after all also am an and any are as at be been before being between but by can could did do does doing done during each for from
 further had has have having he her here hers him his how i if in into is it its just me more most my no nor not now of off on
 once only or other our out over own same she should so some such t s than that the their them then there these they this those
 through to too under until up upon was we were what when where which while who whom whose why will with would you your
 please many much
-der das den dem des ein eine einer eines einem einen und oder aber ist sind waren wird werden haben hatte im an auf aus bei mit
+der das den dem des ein eine einer eines einem einen und oder aber ist sind waren wird werden wurde wurden haben hatte im an auf aus bei
 nach von vor zu zum zur für über unter um durch als auch nicht nur noch wie was wer wo wann warum welche welcher welches wieviel viel viele es er sie wir ihr kann
-le la les un une des du de d l et ou mais est sont était au aux en dans par avec sans sous que qui quoi quel quelle quels quelles où quand comment pourquoi combien
-ce cette ces il elle ils elles on se sa son ses ne pas plus
+le la les un une des du de d l et ou mais est sont était au aux en dans avec sans sous que qui quoi quel quelle quels quelles où quand pourquoi combien
+ce cette ces il elle ils elles on se sa ses ne pas plus
 el los las una unos unas del y o pero es fue por para con sin sobre entre que qué quien quién cual cuál cuándo cuando dónde donde cómo como cuánto cuántos
 se su sus lo al más
 il lo gli i uno delle della dei di da e ma è sono nel nella con su tra che chi quale quando perché quanto
-os uma da dos das na nos nas em ao que qual quem onde como porque
+uma da das na nos nas em ao que qual quem onde como porque
 и в во на с со к по из за от о об у не но а или что кто где когда как какой какая какие сколько это был была были для при
 και το τα η ο οι του της των σε με για από που τι πως ποιος πότε
-ve bir bu ne için ile mi mı kim nerede nasıl hangi kaç
-là của và có các một những được trong cho với khi gì nào đâu ai bao nhiêu
+ve bir bu ne için ile mi mı nerede nasıl hangi kaç
+là của và có các một những được trong cho với khi gì nào đâu nhiêu
 في من على إلى عن ما ماذا متى أين كيف هل هو هي كم أي التي الذي هذا هذه و
 क्या है हैं का की के में से को ने पर और कब कहाँ कौन कैसे कितने कितना था थी थे
 何 です ます した する いつ どこ 誰 なに どの ある いる とは

@@ -9,6 +9,7 @@ import {
   type SourceDocument,
 } from '../compressors/index.js';
 import { annotate } from './annotate.js';
+import { explain, summaryOf } from './explain.js';
 import { addModelsCommand } from './models-command.js';
 import { readDocuments } from './read-documents.js';
 
@@ -22,6 +23,7 @@ interface CompressOptions {
   readonly output?: 'markdown' | 'text' | 'html';
   readonly deadline?: number;
   readonly json?: boolean;
+  readonly all?: boolean;
 }
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -31,34 +33,46 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const program = new Command('ragpress')
   .description('Retrieved pages in, the part that answers the question out, under a token budget.')
   .version(version)
+  .configureOutput({
+    // One line, as for any other mistake.
+    outputError: (message, write) => {
+      write(
+        `ragpress: ${message
+          .trim()
+          .replace(/^error: /, '')
+          .replaceAll('\n', ' ')}\n`,
+      );
+    },
+  })
   .exitOverride();
 
 compressionCommand('compress', 'print the compressed context of the documents').action(
   async (files: string[], options: CompressOptions) => {
     const { result } = await run(files, options);
-    if (options.json) {
-      process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
-      return;
+    if (options.json) printJson(result);
+    else {
+      process.stdout.write(`${result.context}\n`);
+      process.stderr.write(`${[summaryOf(result), ...notes(result)].join('\n')}\n`);
     }
-    process.stdout.write(`${result.context}\n`);
-    process.stderr.write(`${summary(result)}\n`);
   },
 );
 
-compressionCommand('explain', 'a dry run: what is kept and what is dropped, in place, and why').action(
-  async (files: string[], options: CompressOptions) => {
+compressionCommand('explain', 'a dry run: what is kept and what is dropped, in place, and why')
+  .option('--all', 'every dropped piece, not a summary of each stretch')
+  .action(async (files: string[], options: CompressOptions) => {
     const { documents, result } = await run(files, options);
     if (options.json) {
+      const { tokens, stages } = result;
       const explained = documents.map((document) => ({ id: document.id, text: annotate(document, result) }));
-      process.stdout.write(
-        `${JSON.stringify({ tokens: result.tokens, stages: result.stages, documents: explained }, null, 2)}\n`,
-      );
+      printJson({ query: options.query, tokens, stages, documents: explained });
       return;
     }
-    for (const document of documents) process.stdout.write(`${explained(document, result)}\n`);
-    process.stdout.write(`${stageTable(result)}\n`);
-  },
-);
+    const width = Math.min(140, Math.max(40, process.stdout.columns || 100));
+    const colors = (process.stdout.isTTY || Boolean(process.env.FORCE_COLOR)) && pc.isColorSupported;
+    process.stdout.write(
+      explain(documents, result, { query: options.query, width, colors, all: options.all ?? false }),
+    );
+  });
 
 program
   .command('serve')
@@ -114,7 +128,9 @@ function compressionCommand(name: string, description: string): Command {
     .option('--budget <tokens>', 'ceiling in tokens', numeric('--budget'))
     .option('--ratio <share>', 'ceiling as a share of the tokens that come in', numeric('--ratio'))
     .option('--preset <name>', 'which stages run')
-    .option('--stages <names>', 'stages in place of a preset, by comma', (names: string) => names.split(','))
+    .option('--stages <names>', 'stages in place of a preset, by comma', (names: string) =>
+      names.split(',').map((name) => name.trim()),
+    )
     .option('--model <name>', 'whose tokens are counted, e.g. gpt-4o')
     .option('--output <format>', 'markdown, text or html')
     .option('--deadline <milliseconds>', 'past which what has been reached goes out', numeric('--deadline'))
@@ -126,6 +142,7 @@ async function run(
   options: CompressOptions,
 ): Promise<{ documents: SourceDocument[]; result: CompressionResult }> {
   const { query, budget, ratio, preset, stages, model, output, deadline } = options;
+  if (query.trim() === '') throw new ConfigurationError('--query', query, 'say what the context must answer');
   const pipeline = await createPipeline({
     ...(preset !== undefined && { preset }),
     ...(stages && { stages }),
@@ -152,51 +169,44 @@ function numeric(field: string): (text: string) => number {
   };
 }
 
-function explained(document: SourceDocument, result: CompressionResult): string {
-  const kept = result.documents.find(({ id }) => id === document.id);
-  const tokens = kept ? `${kept.tokensBefore} → ${kept.tokensAfter} tokens` : 'nothing kept';
-  const lines = [pc.bold(`${document.id}  (${tokens})`)];
-  for (const { action, text, stage, reason, score } of annotate(document, result)) {
-    const why =
-      score === undefined ? `${stage}: ${reason}` : `${stage}: ${reason}, score ${score.toFixed(2)}`;
-    lines.push(
-      action === 'dropped'
-        ? pc.dim(`- ${shortened(text)}  (${why})`)
-        : `${pc.green(`+ ${text}`)}  ${pc.dim(`(${why})`)}`,
-    );
-  }
-  return `${lines.join('\n')}\n`;
+/** What passed through as it was, or that nothing was kept. */
+function notes({ documents, decisions, stages }: CompressionResult): string[] {
+  const unread = decisions
+    .filter(({ stage, action, spans }) => stage === 'extract' && (action === 'kept' || spans.length === 0))
+    .map(({ document, reason }) => `${document}: ${reason}`);
+  const isEmpty = documents.length === 0 && stages[0]!.tokensBefore > 0;
+  return isEmpty ? [...unread, 'nothing of the documents was kept'] : unread;
 }
 
-/** Dropped text is shown to be recognised, not to be read. */
-function shortened(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim();
-  return line.length > 160 ? `${line.slice(0, 150)}… [${line.length} characters]` : line;
+function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-function summary({ tokens, stages }: CompressionResult): string {
-  const milliseconds = stages.reduce((total, stage) => total + stage.milliseconds, 0);
-  const failures = stages
-    .filter(({ error }) => error !== undefined)
-    .map(({ name, error }) => `; ${name}: ${error}`);
-  return `${tokens.before} → ${tokens.after} tokens (${tokens.counter}) in ${milliseconds.toFixed(0)} ms${failures.join('')}`;
+/** The option that a field of the pipeline or the proxy is set with. */
+function optionOf(field: string): string {
+  const name =
+    /^(?:budget\.)?(budget|ratio|tokens|preset|stages|model|output|deadline|query|upstream|port|host|key)\b/.exec(
+      field,
+    )?.[1];
+  if (name === undefined) return field;
+  return name === 'tokens' ? '--budget' : `--${name}`;
 }
 
-function stageTable(result: CompressionResult): string {
-  const rows = result.stages.map(
-    ({ name, tokensBefore, tokensAfter, milliseconds, error }) =>
-      `${name.padEnd(12)} ${String(tokensBefore).padStart(9)} → ${String(tokensAfter).padStart(7)} tokens ` +
-      `${milliseconds.toFixed(1).padStart(8)} ms${error === undefined ? '' : `  ${error}`}`,
-  );
-  return [...rows, summary(result)].join('\n');
+// A reader that has seen enough, such as head, closes the pipe.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
 }
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
   else if (error instanceof ConfigurationError) {
-    process.stderr.write(`ragpress: ${error.message}\n`);
+    const { message } = new ConfigurationError(optionOf(error.field), error.value, error.remedy);
+    process.stderr.write(`ragpress: ${message}\n`);
     process.exitCode = 2;
   } else throw error;
 }

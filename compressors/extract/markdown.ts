@@ -22,7 +22,7 @@ const SCRIPT = /^<(script|style)\b/i;
 const TAG = /<!--(?:(?!<!--)[^])*?-->|<\/?([a-z][\w-]*)(?=[\s/>])[^<>]*>/gi;
 const INLINE_TAG = /^(?:a|abbr|b|code|em|i|kbd|mark|q|s|small|span|strong|sub|sup|u)$/i;
 
-/** Items nested deeper than this are set as deep as this. */
+/** Items nested deeper than this are set as deep as this, and markers in a row beyond it are text. */
 const DEEPEST = 16;
 
 /** A line of a block quote has its marks taken off. */
@@ -90,7 +90,7 @@ class MarkdownReader {
     else if (text.startsWith('<!--')) this.#comment(line);
     else if (DEFINITION.test(text)) this.#omitLine('link definition');
     else {
-      this.#lead = -1;
+      if (this.#items.length === 0) this.#lead = -1;
       if (this.#isRule(line)) this.#omitLine('thematic break');
       else if (FENCE.test(text)) this.#fenced(line);
       else if (HEADING.test(text)) this.#headingLine(line);
@@ -170,7 +170,7 @@ class MarkdownReader {
   }
 
   #indented(line: MarkdownLine): void {
-    this.#lead = -1;
+    if (this.#items.length === 0) this.#lead = -1;
     const column = this.#column(line) + 4;
     const first = this.#at;
     let end = first + 1;
@@ -290,7 +290,8 @@ class MarkdownReader {
     this.#builder.omit('list marker', line.text, start);
     const text = this.#start(rest);
     // - ```js, - > quote, - - item: a block of its own right after the marker.
-    if (FENCE.test(text) || ITEM.test(text) || text.startsWith('>')) {
+    const opensBlock = FENCE.test(text) || ITEM.test(text) || text.startsWith('>');
+    if (opensBlock && this.#items.length < DEEPEST) {
       this.#items.push({ ...item, block: governor });
       this.#lines[this.#at] = rest;
       return;

@@ -67,18 +67,21 @@ function addParagraphs(lines: readonly Line[], source: string, builder: PageBuil
 
 /**
  * Whether lines are one paragraph wrapped by hand: most end where the next line's first word would not have fitted.
- * The lines of verses, addresses and logs end where they please.
+ * The lines of verses, addresses and logs end where they please, and those of verses begin with capitals.
  */
 function isWrapped(lines: readonly Line[], source: string): boolean {
   const width = lines.reduce((widest, line) => Math.max(widest, line.end - line.start), 0);
   let full = 0;
+  let capitals = 0;
   for (const [index, next] of lines.slice(1).entries()) {
     const line = lines[index]!;
     const word = /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]|\S*/u.exec(
       source.slice(next.text, Math.min(next.end, next.text + width)),
     )![0];
     if (line.end - line.start + 1 + word.length > width) full++;
+    if (/^\p{Lu}/u.test(word)) capitals++;
   }
+  if (lines.length > 3 && capitals === lines.length - 1) return false;
   return full >= 0.75 * (lines.length - 1);
 }
 

@@ -54,8 +54,10 @@ export function pageFaults(content: string, { page, units }: Extracted): string[
     if (block !== index) faults.push(`block ${block} stands at ${index}`);
     let at = 0;
     for (const span of spans) {
-      if (span.start < end || span.end <= span.start) faults.push(`span ${span.start}-${span.end} out of order`);
-      if (!/^[\s|]*$/.test(text.slice(at, span.at))) faults.push(`"${text.slice(at, span.at)}" is in no span`);
+      if (span.start < end || span.end <= span.start)
+        faults.push(`span ${span.start}-${span.end} out of order`);
+      if (!/^[\s|]*$/.test(text.slice(at, span.at)))
+        faults.push(`"${text.slice(at, span.at)}" is in no span`);
       if (text.slice(span.at, span.at + span.length) !== content.slice(span.start, span.end))
         faults.push(`"${text.slice(span.at, span.at + span.length)}" is not the source's`);
       at = span.at + span.length;

@@ -98,10 +98,10 @@ describe('a budgeted context', () => {
       const result = await pipeline.compress({
         query: 'When was the Rowan built?',
         documents: [
-          { id: 'a', content: first!, score: better === 'a' ? 7 : 3 },
-          { id: 'b', content: second!, score: better === 'b' ? 7 : 3 },
+          { id: 'a', content: first, score: better === 'a' ? 7 : 3 },
+          { id: 'b', content: second, score: better === 'b' ? 7 : 3 },
         ],
-        budget: { tokens: 22 },
+        budget: { tokens: 26 },
       });
       expect(result.documents.map(({ id }) => id)).toEqual([better]);
       expect(result.decisions).toContainEqual(

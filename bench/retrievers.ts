@@ -1,3 +1,0 @@
-export async function benchRetrievers(): Promise<undefined> {
-  return undefined;
-}
