@@ -55,9 +55,9 @@ export async function startAuthors(): Promise<Authors | string> {
   const authors: Authors = {
     async read(html) {
       child.stdin.write(`${JSON.stringify(html)}\n`);
-      const { value, done } = await Promise.race([lines.next(), failed]);
-      if (done) return failed;
-      return JSON.parse(value) as AuthorsReading;
+      const line = (await Promise.race([lines.next(), failed])) as IteratorResult<string, undefined>;
+      if (line.done) return failed;
+      return JSON.parse(line.value) as AuthorsReading;
     },
     close() {
       failed.catch(() => undefined);
