@@ -101,21 +101,30 @@ const estimate: TokenCounter = {
   count(text) {
     let cost = 0;
     let state = 0;
-    for (let i = 0; i < text.length; i++) {
-      const code = text.charCodeAt(i);
-      if (code < 128) {
-        const step = STEPS[state + ASCII[code]!]!;
-        cost += step & 0xff;
-        state = step >>> 8;
-      } else {
-        cost += WEIGHTS[code]!;
-        state = 0;
+    for (let start = 0; start < text.length; start += WINDOW) {
+      const length =
+        WINDOW_BYTES.write(text.length <= WINDOW ? text : text.slice(start, start + WINDOW), 0, 'utf16le') / 2;
+      for (let i = 0; i < length; i++) {
+        const code = WINDOW_UNITS[i]!;
+        if (code < 128) {
+          const step = STEPS[state + ASCII[code]!]!;
+          cost += step & 0xff;
+          state = step >>> 8;
+        } else {
+          cost += WEIGHTS[code]!;
+          state = 0;
+        }
       }
     }
     if (state === LONG_WORD_IN_VOWEL * KINDS) cost += ENDING * UNITS_A_TOKEN;
     return Math.ceil(cost / UNITS_A_TOKEN);
   },
 };
+
+// Read by windows of code units: an array is read several times as fast as a string that was put together or cut.
+const WINDOW = 8_192;
+const WINDOW_UNITS = new Uint16Array(WINDOW);
+const WINDOW_BYTES = Buffer.from(WINDOW_UNITS.buffer);
 
 // Kinds of ASCII characters.
 const MARK = 0;
