@@ -1,5 +1,5 @@
 import type { Budget, Decision, SourceDocument, State, Unit } from './contract.js';
-import { ConfigurationError } from './errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import { documentHeader, render, type Output, type Rendering } from './render.js';
 import { blockKey } from './unit.js';
 import type { TokenCounter } from '../models/token-counter.js';

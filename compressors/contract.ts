@@ -1,4 +1,4 @@
-import type { Page } from './page.js';
+import type { Format, Layout, Page } from './page.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 /** Half-open range of UTF-16 code units in a source's `content`. */
@@ -6,8 +6,6 @@ export interface Span {
   readonly start: number;
   readonly end: number;
 }
-
-export type Format = 'text' | 'markdown' | 'html' | 'json' | 'code';
 
 /** A retrieved document. `content` is never changed; offsets everywhere refer to it as given. */
 export interface SourceDocument {
@@ -35,15 +33,6 @@ export interface TextSpan extends Span {
   /** Length in the unit's text: `end - start`, or less where the span is one character reference. */
   readonly length: number;
 }
-
-/** How a unit stands on its page, which decides how it is rendered. */
-export type Layout =
-  | { readonly type: 'paragraph' }
-  | { readonly type: 'heading'; readonly level: number }
-  | { readonly type: 'item'; readonly depth: number; readonly marker: string }
-  | { readonly type: 'row'; readonly table: number; readonly header: boolean }
-  | { readonly type: 'code'; readonly language: string }
-  | { readonly type: 'quote' };
 
 /**
  * The one shape that stages pass on: a piece of a document that is kept or dropped whole.

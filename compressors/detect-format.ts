@@ -1,4 +1,4 @@
-import type { Format } from './contract.js';
+import type { Format } from './page.js';
 
 /** How much of a document is looked at: its beginning tells. */
 const SAMPLE = 16_384;

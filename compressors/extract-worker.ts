@@ -1,4 +1,4 @@
-import type { Format } from './contract.js';
+import type { Format } from './page.js';
 import { extractPage } from './extract.js';
 import type { Page } from './page.js';
 import { pageSentences } from './unit.js';

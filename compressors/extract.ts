@@ -1,11 +1,11 @@
-import type { Format } from './contract.js';
 import { detectFormat } from './detect-format.js';
 import { extractCode } from './extract/code.js';
 import { extractJson } from './extract/json.js';
 import { extractMarkdown } from './extract/markdown.js';
 import { extractText } from './extract/text.js';
 import { extractHtml } from './htmlrag/extract-html.js';
-import { PageBuilder, type Page } from './page.js';
+import { PageBuilder } from './page-builder.js';
+import type { Format, Page } from './page.js';
 
 const EXTRACTORS: Record<Format, (source: string, builder: PageBuilder) => void> = {
   html: extractHtml,

@@ -1,3 +1,4 @@
+export { ConfigurationError } from '../settings/configuration-error.js';
 export type {
   Budget,
   CompressedDocument,
@@ -5,8 +6,6 @@ export type {
   CompressionResult,
   Compressor,
   Decision,
-  Format,
-  Layout,
   SourceDocument,
   Span,
   StageContext,
@@ -15,7 +14,7 @@ export type {
   TextSpan,
   Unit,
 } from './contract.js';
-export { ConfigurationError } from './errors.js';
+export type { Format, Layout } from './page.js';
 export type { Judgement, SentenceScorer } from './exit/sentence-scorer.js';
 export { sentences, type SentencesOptions } from './exit/sentences.js';
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';

@@ -15,13 +15,13 @@ import type {
   State,
   Unit,
 } from './contract.js';
-import { ConfigurationError } from './errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import { FORMATS } from './extract.js';
 import { documentKeys, PageCache } from './page-cache.js';
 import { DEFAULT_PRESET, presetStages, resolveStages } from './presets.js';
 import { compressedDocuments, type Output } from './render.js';
 import { blockCount, blockUnits } from './unit.js';
-import { validate } from './validate.js';
+import { validate } from '../settings/validate.js';
 import { Workers } from './workers.js';
 import { loadTokenCounter, type TokenCounter } from '../models/token-counter.js';
 

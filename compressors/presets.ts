@@ -1,5 +1,5 @@
 import type { Compressor } from './contract.js';
-import { ConfigurationError } from './errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
 import { zipfit } from './zipfit/zipfit.js';

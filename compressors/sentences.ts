@@ -1,4 +1,4 @@
-import { isSpace } from './page.js';
+import { isSpace } from './words.js';
 
 const segmenter = new Intl.Segmenter('en', { granularity: 'sentence' });
 let wordSegmenter: Intl.Segmenter | undefined;

@@ -1,5 +1,5 @@
-import type { Layout, TextSpan, Unit } from './contract.js';
-import { BLOCK, LAYOUTS, type Page } from './page.js';
+import type { TextSpan, Unit } from './contract.js';
+import { BLOCK, LAYOUTS, type Layout, type Page } from './page.js';
 import { splitSentences } from './sentences.js';
 import type { TokenCounter } from '../models/token-counter.js';
 import { isSpaced } from './words.js';

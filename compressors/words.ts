@@ -248,3 +248,20 @@ function stopTerms(): ReadonlySet<number> {
   stops ??= new Set(indexTerms(STOP_WORDS).terms);
   return stops;
 }
+
+/** ECMAScript white space, and the zero-width space that pages use to break lines. */
+export function isSpace(code: number): boolean {
+  if (code <= 32) return code === 32 || (code >= 9 && code <= 13);
+  if (code < 0xa0) return false;
+  return (
+    code === 0xa0 ||
+    code === 0x1680 ||
+    (code >= 0x2000 && code <= 0x200b) ||
+    code === 0x2028 ||
+    code === 0x2029 ||
+    code === 0x202f ||
+    code === 0x205f ||
+    code === 0x3000 ||
+    code === 0xfeff
+  );
+}

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import type { Format } from './contract.js';
+import type { Format } from './page.js';
 import type { Page } from './page.js';
 
 let pool: Piscina<{ content: string; format?: Format; name?: string }, Page> | undefined;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Pipeline, PipelineOptions } from '../compressors/index.js';
-import { validate } from '../compressors/validate.js';
+import { validate } from '../settings/validate.js';
 import { Pipelines } from './pipelines.js';
 import { compressContexts, type CompressedContexts } from './requests/compress-contexts.js';
 import { findContexts } from './requests/find-contexts.js';

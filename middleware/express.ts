@@ -9,7 +9,7 @@ import {
   type SourceDocument,
 } from '../compressors/index.js';
 import { checkBudget } from '../compressors/budget.js';
-import { validate } from '../compressors/validate.js';
+import { validate } from '../settings/validate.js';
 import { Pipelines } from './pipelines.js';
 import { Gateway } from './proxy/gateway.js';
 import { readSettings, type ForwardOptions } from './proxy/settings.js';

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { z } from 'zod';
 import { ConfigurationError } from '../compressors/index.js';
-import { validate } from '../compressors/validate.js';
+import { validate } from '../settings/validate.js';
 import { Gateway } from './proxy/gateway.js';
 import { readSettings, type ForwardOptions } from './proxy/settings.js';
 

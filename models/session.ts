@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Piscina } from 'piscina';
 import { z } from 'zod';
-import { validate } from '../compressors/validate.js';
+import { validate } from '../settings/validate.js';
 import { ModelError } from './model-error.js';
 import { packageRoot } from './package-root.js';
 import type { ModelTensor, ModelTensors, SessionDescription, SessionTask } from './session-worker.js';

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../compressors/errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 
 /** Counts tokens as a model's tokenizer does, or estimates them from above. */
 export interface TokenCounter {
@@ -103,7 +103,8 @@ const estimate: TokenCounter = {
     let state = 0;
     for (let start = 0; start < text.length; start += WINDOW) {
       const length =
-        WINDOW_BYTES.write(text.length <= WINDOW ? text : text.slice(start, start + WINDOW), 0, 'utf16le') / 2;
+        WINDOW_BYTES.write(text.length <= WINDOW ? text : text.slice(start, start + WINDOW), 0, 'utf16le') /
+        2;
       for (let i = 0; i < length; i++) {
         const code = WINDOW_UNITS[i]!;
         if (code < 128) {

@@ -5,9 +5,9 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { z } from 'zod';
 import type { SourceDocument } from '../compressors/contract.js';
-import { ConfigurationError } from '../compressors/errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import { extractPage } from '../compressors/extract.js';
-import { validate } from '../compressors/validate.js';
+import { validate } from '../settings/validate.js';
 import { indexTerms, queryTerms } from '../compressors/words.js';
 import type { Retriever, RetrieveOptions } from './retriever.js';
 

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { looksBinary } from '../compressors/detect-format.js';
-import { ConfigurationError } from '../compressors/errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import type { SourceDocument } from '../compressors/contract.js';
 import { decodeText } from './decode.js';
 

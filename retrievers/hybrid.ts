@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { SourceDocument } from '../compressors/contract.js';
-import { ConfigurationError } from '../compressors/errors.js';
-import { validate } from '../compressors/validate.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
+import { validate } from '../settings/validate.js';
 import type { Retriever, RetrieveOptions } from './retriever.js';
 
 export interface WeightedRetriever {

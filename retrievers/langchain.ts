@@ -3,7 +3,7 @@ import type { CallbackManagerForRetrieverRun } from '@langchain/core/callbacks/m
 import { Document, type DocumentInterface } from '@langchain/core/documents';
 import { BaseRetriever, type BaseRetrieverInput } from '@langchain/core/retrievers';
 import type { SourceDocument } from '../compressors/contract.js';
-import { ConfigurationError } from '../compressors/errors.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import type { Retriever } from './retriever.js';
 
 /** What is used of a LangChain retriever. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { EvidenceEncoder } from '../../models/encoder/evidence-encoder.js';
 import { ModelRegistry } from '../../models/registry.js';
 import type { Compressor } from '../contract.js';
-import { validate } from '../validate.js';
+import { validate } from '../../settings/validate.js';
 import { checkFeatures, EvidenceScorer } from './evidence-scorer.js';
 import { selectSentences } from './select-sentences.js';
 

@@ -1,7 +1,6 @@
 import { bm25 } from '../bm25.js';
 import type { State, StageContext, Unit } from '../contract.js';
-import { REGION_WEIGHTS } from '../htmlrag/htmlrag.js';
-import { REGIONS } from '../page.js';
+import { REGION_WEIGHTS, REGIONS } from '../page.js';
 import { blockField, blockKey, blockTerms } from '../unit.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
 import type { SentenceScorer } from './sentence-scorer.js';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Compressor } from '../contract.js';
-import { ConfigurationError } from '../errors.js';
-import { validate } from '../validate.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
+import { validate } from '../../settings/validate.js';
 import { lexicalScorer } from './lexical-scorer.js';
 import { selectSentences } from './select-sentences.js';
 import type { SentenceScorer } from './sentence-scorer.js';

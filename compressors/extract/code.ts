@@ -1,4 +1,4 @@
-import type { PageBuilder } from '../page.js';
+import type { PageBuilder } from '../page-builder.js';
 import { isBlank, linesOf } from './lines.js';
 
 /** A piece longer than this many code units, such as a class, is cut at its next blank line too. */

@@ -1,5 +1,5 @@
-import type { PageBuilder } from '../page.js';
-import { isSpace } from '../page.js';
+import type { PageBuilder } from '../page-builder.js';
+import { isSpace } from '../words.js';
 import { extractText } from './text.js';
 
 /** How many containers are opened to reach the one that holds nearly everything. */

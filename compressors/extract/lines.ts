@@ -1,4 +1,4 @@
-import type { PageBuilder } from '../page.js';
+import type { PageBuilder } from '../page-builder.js';
 import { isSpaced } from '../words.js';
 
 /** A line of a source without its line break, and without white space at its end. */

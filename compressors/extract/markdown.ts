@@ -1,5 +1,5 @@
-import type { Layout } from '../contract.js';
-import type { PageBuilder } from '../page.js';
+import type { Layout } from '../page.js';
+import type { PageBuilder } from '../page-builder.js';
 import { addRunningText, isBlank, lineBetween, linesOf, type Line } from './lines.js';
 
 const ITEM = /^([-*+]|\d{1,9}[.)])(?=\s|$)/;

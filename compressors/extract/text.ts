@@ -1,4 +1,4 @@
-import type { PageBuilder } from '../page.js';
+import type { PageBuilder } from '../page-builder.js';
 import { addRunningText, isBlank, linesOf, type Line } from './lines.js';
 
 const ITEM = /^(?:[-*+•·–]|\d{1,4}[.)])(?=\s)/;

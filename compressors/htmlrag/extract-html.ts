@@ -1,5 +1,5 @@
-import type { Layout } from '../contract.js';
-import type { PageBuilder, Region } from '../page.js';
+import type { Layout, Region } from '../page.js';
+import type { PageBuilder } from '../page-builder.js';
 import { isSpaceless, isWordCode } from '../words.js';
 import { clean, MAX_NODE_WORDS, splitBlocks, textOf, type CleanedTree } from './block-tree.js';
 import { dataTable, type DataTable } from './data-table.js';

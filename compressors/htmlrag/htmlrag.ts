@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { bm25 } from '../bm25.js';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
-import { REGIONS, type Page, type Region } from '../page.js';
+import { REGION_WEIGHTS, REGIONS, type Page, type Region } from '../page.js';
 import { blockField, blockKey, blockTerms } from '../unit.js';
-import { validate } from '../validate.js';
+import { validate } from '../../settings/validate.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
 
 export interface HtmlragOptions {
@@ -17,16 +17,6 @@ const optionsSchema = z.strictObject({
   breadth: z.number().min(1, 'give a number of 1 or more').default(4),
   threshold: z.number().min(0).max(1).default(0.25),
 });
-
-/** What a match is worth by where it stands: menus and teasers name many things and say little of them. */
-export const REGION_WEIGHTS: Readonly<Record<Region, number>> = {
-  content: 1,
-  header: 0.6,
-  complementary: 0.4,
-  form: 0.3,
-  navigation: 0.2,
-  footer: 0.2,
-};
 
 /** What is left of a subtree's weight where all of its text is links. */
 const LINKED_WEIGHT = 0.25;

@@ -1,4 +1,5 @@
-import { isSpace, type Region } from '../page.js';
+import type { Region } from '../page.js';
+import { isSpace } from '../words.js';
 import { attributeOf, CLOSE, OPEN, type ElementTree } from './element-tree.js';
 
 const LANDMARKS: ReadonlyMap<string, Region> = new Map([

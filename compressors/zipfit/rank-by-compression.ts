@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { ConfigurationError } from '../errors.js';
-import { validate } from '../validate.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
+import { validate } from '../../settings/validate.js';
 import type { Alignment } from './alignment.js';
 import { AVAILABLE_CODECS, compressedLength, type CodecName, type CompressedLength } from './codecs.js';
 import { ExactAlignment } from './exact-alignment.js';

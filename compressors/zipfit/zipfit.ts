@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
 import { blockField, blockKey } from '../unit.js';
-import { validate } from '../validate.js';
+import { validate } from '../../settings/validate.js';
 import { NearDuplicates } from './near-duplicates.js';
 import { alignmentSchema, createAlignment, type AlignmentOptions } from './rank-by-compression.js';
 

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { z } from 'zod';
 import { checkBudget } from '../../compressors/budget.js';
 import { ConfigurationError, type Budget } from '../../compressors/index.js';
-import { validate } from '../../compressors/validate.js';
+import { validate } from '../../settings/validate.js';
 
 /** What a caller asks for this one request. */
 export interface Overrides {

@@ -1,7 +1,7 @@
 import { pino, type Logger } from 'pino';
 import { z } from 'zod';
 import { Pipeline, type PipelineOptions } from '../../compressors/index.js';
-import { validate } from '../../compressors/validate.js';
+import { validate } from '../../settings/validate.js';
 
 export interface ForwardOptions {
   /** Base URL of the API to forward to, with or without `/v1`, e.g. `https://api.openai.com`. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Format } from '../../compressors/contract.js';
+import type { Format } from '../../compressors/page.js';
 import { extractPage } from '../../compressors/extract.js';
 import { sentenceUnits } from '../../compressors/unit.js';
 import { loadTokenCounter } from '../../models/token-counter.js';

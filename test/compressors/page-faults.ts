@@ -1,6 +1,6 @@
 import { extractPage } from '../../compressors/extract.js';
-import type { Format, Unit } from '../../compressors/contract.js';
-import type { Page } from '../../compressors/page.js';
+import type { Unit } from '../../compressors/contract.js';
+import type { Format, Page } from '../../compressors/page.js';
 import { blockUnits } from '../../compressors/unit.js';
 import { loadTokenCounter } from '../../models/token-counter.js';
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { isSpace } from '../../compressors/page.js';
+import { isSpace } from '../../compressors/words.js';
 import { splitSentences } from '../../compressors/sentences.js';
 import { sharedData } from '../shared-data.js';
 import { goldSentences } from './gold-sentences.js';

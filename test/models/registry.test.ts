@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ConfigurationError } from '../../compressors/errors.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
 import { ModelRegistry, type PullProgress } from '../../models/registry.js';
 import { hubServer, type HubBehaviour, type HubServer } from './hub-server.js';
 

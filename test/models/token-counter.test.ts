@@ -3,7 +3,7 @@ import { countTokens as countCl100k } from 'gpt-tokenizer/encoding/cl100k_base';
 import { countTokens as countHarmony } from 'gpt-tokenizer/encoding/o200k_harmony';
 import { countTokens as countO200k } from 'gpt-tokenizer/encoding/o200k_base';
 import { describe, expect, test } from 'vitest';
-import { ConfigurationError } from '../../compressors/errors.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
 import { loadTokenCounter } from '../../models/token-counter.js';
 
 const asText = { disallowedSpecial: new Set<string>() };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ConfigurationError } from '../../compressors/errors.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
 import { Embedder } from '../../models/encoder/embedder.js';
 import { ModelRegistry } from '../../models/registry.js';
 import { DenseRetriever, type DenseOptions, type EmbeddingModel } from '../../retrievers/dense.js';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { SourceDocument } from '../../compressors/contract.js';
-import { ConfigurationError } from '../../compressors/errors.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
 import { Bm25Retriever } from '../../retrievers/bm25.js';
 import { HybridRetriever, type RetrieverFailure } from '../../retrievers/hybrid.js';
 import type { Retriever, RetrieveOptions } from '../../retrievers/retriever.js';

@@ -3,7 +3,7 @@ import { MemoryVectorStore } from '@langchain/classic/vectorstores/memory';
 import { Document } from '@langchain/core/documents';
 import { Embeddings } from '@langchain/core/embeddings';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { ConfigurationError } from '../../compressors/errors.js';
+import { ConfigurationError } from '../../settings/configuration-error.js';
 import { Embedder } from '../../models/encoder/embedder.js';
 import { ModelRegistry } from '../../models/registry.js';
 import { Bm25Retriever } from '../../retrievers/bm25.js';

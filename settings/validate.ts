@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigurationError } from './errors.js';
+import { ConfigurationError } from './configuration-error.js';
 
 /**
  * Checks settings against a schema and returns them with its defaults filled in.
