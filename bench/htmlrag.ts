@@ -4,6 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { parseDocument } from 'htmlparser2';
 import { createPipeline } from 'ragpress';
 import { extractPage } from '../compressors/extract.js';
+import { atOnce } from '../compressors/steps.js';
 import { blockTree, MAX_NODE_WORDS, type TreeBlock } from '../compressors/htmlrag/block-tree.js';
 import { CLOSE, elementTree, OPEN, TEXT } from '../compressors/htmlrag/element-tree.js';
 import { sharedData } from '../test/shared-data.js';
@@ -195,7 +196,7 @@ function blockDifference(ours: readonly TreeBlock[], theirs: readonly AuthorsBlo
 }
 
 function parseDifference(html: string, theirs: AuthorsReading): string | undefined {
-  const tree = elementTree(html);
+  const tree = atOnce(elementTree(html));
   const elements: string[] = [];
   let text = '';
   let depth = 0;

@@ -2,12 +2,13 @@ import { createHash, hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { SourceDocument, StageContext } from './contract.js';
 import { looksBinary } from './detect-format.js';
-import { extractPage } from './extract.js';
+import { extraction } from './extract.js';
 import type { Page } from './page.js';
+import { inTurns } from './steps.js';
 import type { Workers } from './workers.js';
 
-/** Content longer than this (UTF-16 code units) is read in a worker thread: it would hold the event loop for some 10 ms. */
-const WORKER_LENGTH = 500_000;
+/** Content longer than this (UTF-16 code units) is read in a worker thread: a step of it would hold the event loop for some 10 ms. */
+export const WORKER_LENGTH = 200_000;
 
 /** What is kept of documents seen before, in bytes of typed arrays and text. */
 const CACHE_BYTES = 64 * 1024 * 1024;
@@ -24,7 +25,6 @@ const CUT_SEARCH = 2_048;
 
 /** A document as read: its page, or why there is none. */
 export interface Reading {
-  readonly key: string;
   readonly page: Page | undefined;
   readonly reason?: string;
 }
@@ -41,21 +41,22 @@ export class PageCache {
 
   async read(document: SourceDocument, key: string, context: StageContext): Promise<Reading> {
     const cached = this.#pages.get(key);
-    if (cached) return { key, page: cached };
+    if (cached) return { page: cached };
     const { content, format } = document;
-    if (looksBinary(content)) return { key, page: undefined, reason: 'binary content' };
+    if (looksBinary(content)) return { page: undefined, reason: 'binary content' };
+    const name = document.url ?? document.id;
+    // Past the deadline too: what was begun here is soon done.
+    const turn = () => context.breathe().catch(() => undefined);
     try {
-      const name = document.url ?? document.id;
       const page =
         content.length > WORKER_LENGTH
-          ? await this.#workers.extract(content, format, name, context.signal)
-          : extractPage(content, format, name);
+          ? await this.#workers.extract(content, format, name, context.signal, turn)
+          : await inTurns(extraction(content, format, name), turn);
       this.#pages.set(key, page);
-      return { key, page };
+      return { page };
     } catch (error) {
       if (context.signal.aborted) throw context.signal.reason;
       return {
-        key,
         page: undefined,
         reason: `unreadable: ${error instanceof Error ? error.message : String(error)}`,
       };

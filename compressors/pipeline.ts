@@ -17,7 +17,7 @@ import type {
 } from './contract.js';
 import { ConfigurationError } from '../settings/configuration-error.js';
 import { FORMATS } from './extract.js';
-import { documentKeys, PageCache } from './page-cache.js';
+import { documentKeys, PageCache, type Reading, WORKER_LENGTH } from './page-cache.js';
 import { DEFAULT_PRESET, presetStages, resolveStages } from './presets.js';
 import { compressedDocuments, type Output } from './render.js';
 import { blockCount, blockUnits } from './unit.js';
@@ -219,18 +219,21 @@ export class Pipeline implements Compressor {
     context: StageContext,
   ): Promise<{ state: State; before: number[]; report: StageReport }> {
     const started = performance.now();
-    // Started one after the other, so that those read here give the event loop its turns between them.
-    const readings = [];
+    // Those that a worker reads are under way while the others are read here, one at a time.
+    const readings: Promise<Reading>[] = [];
     const before: number[] = [];
     let error: string | undefined;
-    for (const [index, document] of documents.entries()) {
-      const reading = this.#pages.read(document, keys[index]!, context).catch((reason: unknown) => {
-        if (stoppedByCaller(context.signal)) throw reason;
-        error = messageOf(reason);
-        return { page: undefined, reason: error };
-      });
-      readings.push(reading);
-      await context.breathe().catch(() => undefined);
+    for (const long of [true, false]) {
+      for (const [index, document] of documents.entries()) {
+        if (document.content.length > WORKER_LENGTH !== long) continue;
+        readings[index] = this.#pages.read(document, keys[index]!, context).catch((reason: unknown) => {
+          if (stoppedByCaller(context.signal)) throw reason;
+          error = messageOf(reason);
+          return { page: undefined, reason: error };
+        });
+        if (!long) await readings[index];
+        await context.breathe().catch(() => undefined);
+      }
     }
     const units: Unit[] = [];
     const decisions = [...invalid];

@@ -1,10 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import type { Format } from './page.js';
-import type { Page } from './page.js';
+import type { ExtractTask } from './extract-worker.js';
+import type { Format, Page } from './page.js';
 
-let pool: Piscina<{ content: string; format?: Format; name?: string }, Page> | undefined;
+/** Code units that are copied between two turns of the event loop. */
+const COPY_LENGTH = 1_048_576;
+
+let pool: Piscina<ExtractTask, Page> | undefined;
 let users = 0;
 
 /**
@@ -19,19 +22,26 @@ export class Workers {
   }
 
   /** @throws the signal's reason when aborted: the thread is stopped, whatever it is doing */
-  extract(
+  async extract(
     content: string,
     format: Format | undefined,
     name: string | undefined,
     signal: AbortSignal,
+    turn: () => Promise<void>,
   ): Promise<Page> {
+    const shared = new SharedArrayBuffer(content.length * 2);
+    const bytes = Buffer.from(shared);
+    for (let at = 0; at < content.length; at += COPY_LENGTH) {
+      bytes.write(content.slice(at, at + COPY_LENGTH), at * 2, 'utf16le');
+      await turn();
+    }
     pool ??= new Piscina({
       filename: fileURLToPath(new URL('./extract-worker.js', import.meta.url)),
       minThreads: 0,
       maxThreads: Math.max(1, availableParallelism() - 1),
       idleTimeout: 30_000,
     });
-    return pool.run({ content, ...(format && { format }), ...(name !== undefined && { name }) }, { signal });
+    return pool.run({ content: shared, format, name }, { signal });
   }
 
   async close(): Promise<void> {

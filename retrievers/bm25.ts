@@ -1,14 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { z } from 'zod';
 import type { SourceDocument } from '../compressors/contract.js';
-import { ConfigurationError } from '../settings/configuration-error.js';
 import { extractPage } from '../compressors/extract.js';
-import { validate } from '../settings/validate.js';
 import { indexTerms, queryTerms } from '../compressors/words.js';
+import { writeWhole } from '../models/write-whole.js';
+import { ConfigurationError } from '../settings/configuration-error.js';
+import { validate } from '../settings/validate.js';
 import type { Retriever, RetrieveOptions } from './retriever.js';
 
 export interface Bm25Options {
@@ -78,10 +79,8 @@ export class Bm25Retriever implements Retriever {
   async add(documents: Iterable<SourceDocument>): Promise<void> {
     let turn = performance.now();
     for (const document of documents) {
-      if (
-        typeof (document as Partial<SourceDocument>).id !== 'string' ||
-        typeof (document as Partial<SourceDocument>).content !== 'string'
-      ) {
+      const given = document as Partial<SourceDocument> | null | undefined;
+      if (typeof given?.id !== 'string' || typeof given.content !== 'string') {
         throw new ConfigurationError('documents', document, 'give { id, content }, both strings');
       }
       this.#insert(document, this.#bags(document));
@@ -100,19 +99,24 @@ export class Bm25Retriever implements Retriever {
   }
 
   /** @throws ConfigurationError for a limit that is no whole number above 0; the signal's reason when aborted */
-  retrieve(query: string, { limit = LIMIT, signal }: RetrieveOptions = {}): Promise<SourceDocument[]> {
+  retrieve(query: string, options: RetrieveOptions = {}): Promise<SourceDocument[]> {
+    // Within the promise, so that it rejects where this throws.
+    return new Promise((resolve) => {
+      resolve(this.#best(query, options));
+    });
+  }
+
+  #best(query: string, { limit = LIMIT, signal }: RetrieveOptions): SourceDocument[] {
     if (!Number.isSafeInteger(limit) || limit < 1)
       throw new ConfigurationError('limit', limit, 'give a whole number above 0');
     signal?.throwIfAborted();
     const scores = new Map<number, number>();
     for (const term of queryTerms(query)) this.#addScores(this.#postings.get(term) ?? [], scores);
     const best = [...scores].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, limit);
-    return Promise.resolve(best.map(([number, score]) => ({ ...this.#entries[number]!.document, score })));
+    return best.map(([number, score]) => ({ ...this.#entries[number]!.document, score }));
   }
 
-  /**
-   * Writes the index to a file, whole or not at all: the file appears under its name once it is complete.
-   */
+  /** Writes the index to a file, whole or not at all. */
   async save(path: string): Promise<void> {
     const lines = this.#lines();
     const body = lines.join('\n');
@@ -123,14 +127,7 @@ export class Bm25Retriever implements Retriever {
       documents: lines.length,
       sha256: sha256(body),
     };
-    const temporary = `${path}.${randomUUID()}.tmp`;
-    try {
-      await writeFile(temporary, await promisify(gzip)(`${JSON.stringify(header)}\n${body}`));
-      await rename(temporary, path);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw error;
-    }
+    await writeWhole(path, await promisify(gzip)(`${JSON.stringify(header)}\n${body}`));
   }
 
   /** @throws ConfigurationError for a file that is no index, is damaged, or is of another version */

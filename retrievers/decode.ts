@@ -20,7 +20,7 @@ const FALLBACK = 'windows-1252';
  * Bytes of a page or file as text. In order: a byte order mark; what the server says; UTF-8 where the bytes are valid
  * UTF-8 with characters beyond ASCII, whatever the page declares, for other encodings hardly ever look like it and wrong
  * declarations are common; what the page declares (`meta`, an XML declaration); UTF-16 by its pattern of zero bytes;
- * windows-1252, which no byte is invalid in. Bytes that do not fit become U+FFFD.
+ * UTF-8 that is damaged in a few places; windows-1252, which no byte is invalid in. Bytes that do not fit become U+FFFD.
  */
 export function decodeText(bytes: Uint8Array, { contentType }: DecodeOptions = {}): DecodedText {
   const marked = markedEncoding(bytes);
@@ -28,7 +28,10 @@ export function decodeText(bytes: Uint8Array, { contentType }: DecodeOptions = {
   const sent = supported(/charset\s*=\s*["']?([^\s"';]+)/i.exec(contentType ?? '')?.[1]);
   if (sent !== undefined && (sent !== 'utf-8' || isUtf8(bytes))) return decode(bytes, sent);
   if (isUtf8(bytes) && !looksIso2022(bytes)) return decode(bytes, 'utf-8');
-  return decode(bytes, declaredEncoding(bytes) ?? utf16(bytes) ?? FALLBACK);
+  return decode(
+    bytes,
+    declaredEncoding(bytes) ?? utf16(bytes) ?? (isDamagedUtf8(bytes) ? 'utf-8' : FALLBACK),
+  );
 }
 
 function decode(bytes: Uint8Array, encoding: string): DecodedText {
@@ -52,13 +55,26 @@ function markedEncoding(bytes: Uint8Array): string | undefined {
 }
 
 function isUtf8(bytes: Uint8Array): boolean {
-  if (bytes.includes(0)) return false;
+  if (bytes.includes(0) && utf16(bytes) !== undefined) return false;
   try {
     new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     return true;
   } catch {
     return false;
   }
+}
+
+/** Whether more is UTF-8 than not, as where a page was cut within a character, or a part of it came from elsewhere. */
+function isDamagedUtf8(bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes);
+  let whole = 0;
+  let damaged = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0xfffd) damaged++;
+    else if (code > 127) whole++;
+  }
+  return whole > 2 * damaged;
 }
 
 /** ISO-2022-JP is all ASCII bytes, with escapes between its character sets. */

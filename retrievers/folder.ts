@@ -1,8 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
+import { z } from 'zod';
+import type { SourceDocument } from '../compressors/contract.js';
 import { looksBinary } from '../compressors/detect-format.js';
 import { ConfigurationError } from '../settings/configuration-error.js';
-import type { SourceDocument } from '../compressors/contract.js';
+import { validate } from '../settings/validate.js';
 import { decodeText } from './decode.js';
 
 export interface FolderOptions {
@@ -15,27 +17,39 @@ export interface FolderOptions {
 export interface FolderContents {
   /** Sorted by path; `id` is the path below the folder, with `/` between its parts. */
   readonly documents: readonly SourceDocument[];
+  /** What could not be read, sorted by path. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
 }
 
-const EXTENSIONS = ['.html', '.htm', '.xhtml', '.md', '.markdown', '.txt', '.json', '.jsonl'];
-const MAX_BYTES = 20_000_000;
+const optionsSchema = z.strictObject({
+  extensions: z
+    .array(z.string().regex(/^\.[^.]+$/, 'give an extension with its dot, as in .html'))
+    .default(['.html', '.htm', '.xhtml', '.md', '.markdown', '.txt', '.json', '.jsonl']),
+  maxBytes: z
+    .union([z.number().positive(), z.literal(Infinity)], 'give a number of bytes above 0')
+    .default(20_000_000),
+});
 
 /**
  * Reads the pages of a folder and the folders in it, decoded by what they declare and hold. Hidden files, `node_modules`
  * and symbolic links are passed over.
- * @throws ConfigurationError where the folder cannot be read
+ * @throws ConfigurationError where the folder itself cannot be read
  */
-export async function readFolder(
-  path: string,
-  { extensions = EXTENSIONS, maxBytes = MAX_BYTES }: FolderOptions = {},
-): Promise<FolderContents> {
+export async function readFolder(path: string, options: FolderOptions = {}): Promise<FolderContents> {
+  const { extensions, maxBytes } = validate(optionsSchema, options, 'folder');
   const wanted = new Set(extensions.map((extension) => extension.toLowerCase()));
   const documents: SourceDocument[] = [];
   const skipped: { path: string; reason: string }[] = [];
   const folders = [''];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (const entry of await entriesOf(path, folder)) {
+    const entries = await readdir(join(path, folder), { withFileTypes: true }).catch((error: Error) => error);
+    if (entries instanceof Error) {
+      if (folder === '')
+        throw new ConfigurationError('path', path, `give a folder that can be read (${entries.message})`);
+      skipped.push({ path: folder, reason: entries.message });
+      continue;
+    }
+    for (const entry of entries) {
       const id = folder === '' ? entry.name : `${folder}/${entry.name}`;
       if (entry.name.startsWith('.') || entry.name === 'node_modules') continue;
       if (entry.isDirectory()) folders.push(id);
@@ -47,19 +61,8 @@ export async function readFolder(
     }
   }
   documents.sort((a, b) => (a.id < b.id ? -1 : 1));
+  skipped.sort((a, b) => (a.path < b.path ? -1 : 1));
   return { documents, skipped };
-}
-
-async function entriesOf(path: string, folder: string) {
-  try {
-    return await readdir(join(path, folder), { withFileTypes: true });
-  } catch (error) {
-    throw new ConfigurationError(
-      'path',
-      join(path, folder),
-      `give a folder that can be read (${(error as Error).message})`,
-    );
-  }
 }
 
 async function readPage(file: string, maxBytes: number): Promise<string | { reason: string }> {

@@ -18,10 +18,10 @@ from data import SETS, Question, Window, document_order, foreign, is_held, load,
 from model import Encoder, Evidence, pool
 
 # Share of the questions drawn.
-SHARES = {"squad": 0.15, "selqa": 0.29, "nq": 0.22, "qed": 0.06, "hotpot": 0.15, "hotpot-answer": 0.13}
+SHARES = {"squad": 0.12, "selqa": 0.27, "nq": 0.17, "qed": 0.06, "hotpot": 0.22, "hotpot-answer": 0.16}
 
 FOREIGN = 0.08  # questions over documents that hold nothing for them
-PINNED = 0.30  # multi-hop questions whose windows begin with a sentence that a first pass could have found
+PINNED = 0.40  # multi-hop questions whose windows begin with a sentence that a first pass could have found
 SHUFFLED = 0.10  # documents in any order
 UNTITLED = 0.08
 WINDOW_SIZES = ((512, 0.65), (384, 0.2), (256, 0.15))

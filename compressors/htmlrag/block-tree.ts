@@ -1,3 +1,4 @@
+import { atOnce } from '../steps.js';
 import { lowerBound } from '../unit.js';
 import { CLOSE, elementTree, OPEN, type ElementTree } from './element-tree.js';
 
@@ -26,7 +27,7 @@ const DEEPEST_PATH = 64;
  * @param maxNodeWords default 256
  */
 export function blockTree(html: string, { maxNodeWords = MAX_NODE_WORDS } = {}): TreeBlock[] {
-  const tree = elementTree(html);
+  const tree = atOnce(elementTree(html));
   const cleaned = clean(html, tree);
   const { blocks } = splitBlocks(tree, cleaned, maxNodeWords);
   return blocks.map(({ element, path, isLeaf }) => ({

@@ -21,6 +21,8 @@ interface Row {
   headers: number;
   filledHeaders: number;
   bold: number;
+  /** A cell from above reaches into it. */
+  readonly isReached: boolean;
   /** Names the columns. */
   isHeader: boolean;
   /** Names them again, in the same words. */
@@ -98,8 +100,7 @@ export class DataTable {
     const index = this.#row?.index ?? 0;
     let begun = 1 + this.#skipped;
     for (; this.#column < this.#columns && (this.#free[this.#column] ?? 0) > index; this.#column++) begun++;
-    // A cell of no rows goes down to the end of its part of the table.
-    const rows = Math.min(spanOf(this.#tree, element, 'rowspan') || MOST_ROWS, MOST_ROWS);
+    const rows = rowsOf(this.#tree, element);
     const columns = Math.max(
       1,
       Math.min(spanOf(this.#tree, element, 'colspan'), this.#columns - this.#column),
@@ -139,20 +140,26 @@ export function dataTable(
   if (attributeOf(tree, table, 'role') === 'presentation') return undefined;
   const rows = new Map<number, Row>();
   let longest = 0;
+  let section = -1;
+  // Index of the first row that no cell of this part of the table reaches into.
+  let reach = 0;
   for (let element = table + 1; element < after[table]!; element++) {
     const name = names[element]!;
     if (name === 'table' || headingLevel(name) > 0) return undefined;
     if (name === 'tr') {
+      if (parents[element] !== section) reach = 0;
+      section = parents[element]!;
       rows.set(element, {
         element,
         index: rows.size,
-        section: parents[element]!,
+        section,
         cells: 0,
         columns: 0,
         filled: 0,
         headers: 0,
         filledHeaders: 0,
         bold: 0,
+        isReached: rows.size < reach,
         isHeader: false,
         isRepeated: false,
         isGroup: false,
@@ -164,6 +171,7 @@ export function dataTable(
       longest = Math.max(longest, length);
       row.cells++;
       row.columns += Math.min(spanOf(tree, element, 'colspan') || 1, MOST_COLUMNS);
+      reach = Math.max(reach, row.index + rowsOf(tree, element));
       if (name === 'th') row.headers++;
       if (length === 0) continue;
       row.filled++;
@@ -197,7 +205,7 @@ function markHeaders(tree: ElementTree, cleaned: CleanedTree, rows: readonly Row
       row.isRepeated = names.has(text.replace(/\s+/g, ' '));
       names.add(text.replace(/\s+/g, ' '));
     }
-    row.isGroup = !row.isHeader && row.cells === 1 && columns > 1;
+    row.isGroup = !row.isHeader && !row.isReached && row.cells === 1 && columns > 1;
   }
   const first = rows.find(({ isGroup }) => !isGroup);
   if (first && !rows.some(({ isHeader }) => isHeader))
@@ -240,6 +248,11 @@ function isBold(
     if (names[element] === 'b' || names[element] === 'strong') return true;
   }
   return false;
+}
+
+/** A cell of 0 rows goes down to the end of its part of the table. */
+function rowsOf(tree: ElementTree, cell: number): number {
+  return Math.min(spanOf(tree, cell, 'rowspan') || MOST_ROWS, MOST_ROWS);
 }
 
 function spanOf(tree: ElementTree, cell: number, name: 'rowspan' | 'colspan'): number {

@@ -1,5 +1,6 @@
 import { decodeHTML } from 'entities';
 import { QuoteType, Tokenizer, type TokenizerCallbacks } from 'htmlparser2';
+import type { Steps } from '../steps.js';
 
 /** What is not read, and elements whose text is no text of the page, by their place here. */
 export const OMITTED = ['comment', 'declaration', 'unfinished tag', 'script', 'style', 'template'] as const;
@@ -20,24 +21,30 @@ const VOID = words(
   'area base basefont br col command embed frame hr img input isindex keygen link meta param source track wbr',
 );
 
-/** The elements that each of these closes where it follows directly (HTML Living Standard §13.1.2.4). */
+/** The elements that each of these closes where it follows in them (HTML Living Standard §13.1.2.4 and §13.2.6.4). */
 const IMPLIED_ENDS: ReadonlyMap<string, ReadonlySet<string>> = new Map(
   Object.entries({
     'address article aside blockquote details div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr main nav ol p pre section table ul':
       'p',
     'button datalist input output select textarea': 'button datalist input optgroup option select textarea',
     body: 'head link script',
-    'dd dt': 'dd dt',
-    li: 'li',
+    'dd dt': 'dd dt p',
+    li: 'li p',
     optgroup: 'optgroup option',
     option: 'option',
     'rp rt': 'rp rt',
-    'tbody tfoot': 'tbody thead',
-    td: 'td th thead',
-    th: 'th',
-    tr: 'td th tr',
+    'tbody tfoot thead': 'caption colgroup p tbody td tfoot th thead tr',
+    'td th': 'caption colgroup p td th',
+    tr: 'caption colgroup p td th tr',
   }).flatMap(([openers, closed]) => [...words(openers)].map((opener) => [opener, words(closed)])),
 );
+
+/** Left open in an item or a cell, these end with it. */
+const INLINE = words('a abbr b big cite code em font i nobr s small span strike strong tt u');
+const ENDING_INLINE = words('dd dt li tbody td tfoot th thead tr');
+
+/** How many of them: what is looked through at every tag must not grow with the page. */
+const MOST_INLINE = 16;
 
 /** In these an element may close itself, but for what holds HTML again (HTML Living Standard §13.1.2, foreign elements). */
 const FOREIGN = words('math svg');
@@ -45,6 +52,9 @@ const INTEGRATION = words('annotation-xml desc foreignobject mi mn mo ms mtext t
 
 /** Attributes that say what an element is for. */
 const TELLING = words('aria-hidden class colspan hidden id open reversed role rowspan start style value');
+
+/** Code units after which the reading pauses at the next tag. */
+const STEP = 65_536;
 
 export const OPEN = 0;
 export const CLOSE = 1;
@@ -78,11 +88,21 @@ export interface ElementTree {
  * Reads a page by htmlparser2's tokenizer, closing what HTML closes implicitly, as its parser does; that parser's own
  * stack costs time in proportion to its depth at every tag. Linear in the length of the page, whatever its markup.
  */
-export function elementTree(source: string): ElementTree {
+export function* elementTree(source: string): Steps<ElementTree> {
   const isFeed = FEED.test(source.slice(0, 2_048));
   const builder = new TreeBuilder(source, isFeed);
   const tokenizer = new Tokenizer({ decodeEntities: true, xmlMode: isFeed }, builder);
+  let isPaused = false;
+  builder.pause = () => {
+    isPaused = true;
+    tokenizer.pause();
+  };
   tokenizer.write(source);
+  while (isPaused) {
+    yield;
+    isPaused = false;
+    tokenizer.resume();
+  }
   tokenizer.end();
   return builder;
 }
@@ -99,6 +119,8 @@ class TreeBuilder implements TokenizerCallbacks, ElementTree {
   readonly texts: number[] = [];
   readonly references: string[] = [];
   readonly omitted: number[] = [];
+  pause = (): void => undefined;
+  #pauseAt = STEP;
   readonly #source: string;
   readonly #isFeed: boolean;
   /** Open elements, and for each whether it is foreign to HTML. */
@@ -153,6 +175,10 @@ class TreeBuilder implements TokenizerCallbacks, ElementTree {
     this.#name = this.#nameAt(start, end);
     this.#openElement(this.#name, start - 1);
     this.#at = start - 1;
+    if (start > this.#pauseAt) {
+      this.#pauseAt = start + STEP;
+      this.pause();
+    }
   }
 
   onopentagend(end: number): void {
@@ -168,7 +194,11 @@ class TreeBuilder implements TokenizerCallbacks, ElementTree {
   onclosetag(start: number, end: number): void {
     const name = this.#nameAt(start, end);
     const tag = this.#at;
-    this.#at = this.#source.indexOf('>', end) + 1 || this.#source.length;
+    this.#at = this.#source.indexOf('>', end) + 1;
+    if (this.#at === 0) {
+      this.#at = this.#source.length;
+      this.omitted.push(tag, this.#at, UNFINISHED);
+    }
     if ((this.#open.get(name) ?? 0) > 0) {
       while (this.names[this.#stack.at(-1)!] !== name) this.#close(tag);
       this.#close(this.#at);
@@ -226,9 +256,7 @@ class TreeBuilder implements TokenizerCallbacks, ElementTree {
   }
 
   #openElement(name: string, start: number): void {
-    const closed = IMPLIED_ENDS.get(name);
-    if (closed && !this.#isFeed)
-      while (this.#stack.length > 0 && closed.has(this.names[this.#stack.at(-1)!]!)) this.#close(start);
+    if (!this.#isFeed) this.#closeImplied(name, start);
     const element = this.names.push(name) - 1;
     this.parents.push(this.#stack.at(-1) ?? -1);
     this.starts.push(start);
@@ -242,6 +270,21 @@ class TreeBuilder implements TokenizerCallbacks, ElementTree {
     this.#open.set(name, (this.#open.get(name) ?? 0) + 1);
     const reason = UNREAD.get(name);
     if (reason !== undefined && this.#unread++ === 0) this.#unreadReason = reason;
+  }
+
+  /** Closes what the start of an element ends. */
+  #closeImplied(name: string, start: number): void {
+    const closed = IMPLIED_ENDS.get(name);
+    if (!closed) return;
+    const mostInline = ENDING_INLINE.has(name) ? MOST_INLINE : 0;
+    for (let inline = 0; inline < this.#stack.length;) {
+      const above = this.names[this.#stack.at(-1 - inline)!]!;
+      if (closed.has(above)) {
+        for (; inline >= 0; inline--) this.#close(start);
+        inline = 0;
+      } else if (inline < mostInline && INLINE.has(above)) inline++;
+      else return;
+    }
   }
 
   #close(end: number): void {

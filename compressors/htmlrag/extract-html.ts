@@ -1,5 +1,6 @@
 import type { Layout, Region } from '../page.js';
 import type { PageBuilder } from '../page-builder.js';
+import type { Steps } from '../steps.js';
 import { isSpaceless, isWordCode } from '../words.js';
 import { clean, MAX_NODE_WORDS, splitBlocks, textOf, type CleanedTree } from './block-tree.js';
 import { dataTable, type DataTable } from './data-table.js';
@@ -40,6 +41,9 @@ const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['rt', 'reading aid'],
 ]);
 
+/** Without these their rows and items mean nothing: they stay above a single one, too. */
+const HOLDERS = new Set(['table', 'ul', 'ol', 'menu', 'dir', 'dl']);
+
 /** Elements that stand between the words around them like a word of their own. */
 const REPLACED = new Set('audio button canvas iframe img input object select svg textarea video'.split(' '));
 
@@ -56,11 +60,15 @@ const LONGEST_LEAD = 80;
 const DEEPEST_LIST = 9;
 
 /** Reads a page into its blocks, in one walk over its elements. */
-export function extractHtml(source: string, builder: PageBuilder): void {
-  const tree = elementTree(source);
+export function* extractHtml(source: string, builder: PageBuilder): Steps<void> {
+  const tree = yield* elementTree(source);
+  yield;
   const cleaned = clean(source, tree);
+  yield;
   const { blockOf } = splitBlocks(tree, cleaned, MAX_NODE_WORDS);
+  yield;
   new Walk(source, tree, cleaned, blockOf, builder).run();
+  yield;
 }
 
 /** What an element means for the text inside it. */
@@ -585,7 +593,7 @@ class Walk {
     return this.#regions.of(element, above.inArticle) ?? above.region;
   }
 
-  /** The page's node for an element: elements that only wrap another are passed over. */
+  /** The page's node for an element: elements that only wrap another are passed over, but for tables and lists. */
   #node(element: number): number {
     const path: number[] = [];
     let at = element;
@@ -593,7 +601,7 @@ class Walk {
     let node = at >= 0 ? this.#nodes.get(at)! : -1;
     for (const next of path.reverse()) {
       const name = this.#tree.names[next]!;
-      const passed = this.#cleaned.unwrapped[next] === 1 && next !== element;
+      const passed = this.#cleaned.unwrapped[next] === 1 && next !== element && !HOLDERS.has(name);
       if (!passed && BLOCK_ELEMENTS.has(name) && name !== 'html' && name !== 'body')
         node = this.#builder.node(node, name);
       this.#nodes.set(next, node);

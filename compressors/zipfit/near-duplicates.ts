@@ -9,6 +9,9 @@ const SHORTEST = 8;
 /** Share of a text's terms that its original may lack, as long as they are no numbers, names or negations. */
 const MISSING_SHARE = 0.1;
 
+/** How many earlier texts one is compared with: those that were the first to have most of its shingles. */
+const COMPARED = 8;
+
 const NEGATIONS = new Set(
   indexTerms(
     `no not never none nor neither without t cannot except unless nicht kein keine keinen keiner nie ohne pas jamais aucun aucune sans
@@ -17,10 +20,45 @@ const NEGATIONS = new Set(
   ).terms,
 );
 
+/** Numbers in words, and days and months where they are written without capitals. */
+const COUNTS = new Set(
+  indexTerms(
+    `zero one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety hundred
+     thousand million billion half twice double first second third
+     null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig dreißig vierzig fünfzig hundert tausend halb erste zweite dritte
+     zéro deux trois quatre cinq sept huit neuf dix onze douze vingt trente quarante cinquante cent mille premier première
+     lundi mardi mercredi jeudi vendredi samedi dimanche
+     janvier février mars avril mai juin juillet août septembre octobre novembre décembre
+     cero dos tres cuatro cinco seis siete ocho nueve diez once doce veinte treinta cuarenta cincuenta cien mil primero primera
+     lunes martes miércoles jueves viernes sábado domingo
+     enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre
+     due tre quattro cinque sei sette otto nove dieci undici dodici venti trenta quaranta cinquanta cento primo prima
+     lunedì martedì mercoledì giovedì venerdì sabato domenica
+     gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre
+     dois três quatro oito dez doze vinte trinta quarenta cinquenta cem primeiro primeira segunda terça quarta quinta sexta
+     janeiro fevereiro março maio junho julho setembro outubro dezembro
+     один одна два две три четыре пять шесть семь восемь девять десять двадцать тридцать сорок пятьдесят сто тысяча
+     понедельник вторник среда среду четверг пятница пятницу суббота субботу воскресенье
+     января февраля марта апреля мая июня июля августа сентября октября ноября декабря`,
+  ).terms,
+);
+
+/** Scripts without capitals, in which a name looks like any other word. */
+const CASELESS = /(?![ªº])\p{Lo}|\p{Script=Georgian}/u;
+
+/** Numbers with their signs and units, and words with a capital. */
+const NAMES = /(?:(?<![\p{L}\p{N}])[-−])?\p{N}(?:[.,:/-]?\p{N})*|[\p{Sc}\p{Sm}%‰°]|\p{Lu}[\p{L}\p{N}]*/gu;
+
 interface Text {
+  readonly shingles: ReadonlySet<number>;
+  readonly length: number;
   readonly terms: ReadonlySet<number>;
   readonly negations: number;
-  readonly names: ReadonlySet<string>;
+  /** The negations, each with the terms before and after it. */
+  readonly negated: ReadonlySet<number>;
+  /** In order. */
+  readonly names: readonly string[];
+  readonly isCaseless: boolean;
 }
 
 /** Finds texts that say again what an earlier one has said, in one pass: no pair is compared that shares no shingle. */
@@ -28,7 +66,8 @@ export class NearDuplicates {
   readonly #similarity: number;
   /** By shingle: the first text that has it. */
   readonly #firstWith = new Map<number, number>();
-  readonly #texts: Text[] = [];
+  /** Undefined for one that is short, or repeats another. */
+  readonly #texts: (Text | undefined)[] = [];
 
   /** @param similarity share of a text's shingles that one earlier text must hold, 0 to 1 */
   constructor(similarity: number) {
@@ -38,25 +77,43 @@ export class NearDuplicates {
   /**
    * Adds a text.
    * @returns index of the earlier text that holds it, or -1 where it is new. A text with a number, a name or a negation
-   * that the earlier one lacks is new, however alike they are.
+   * that the earlier one lacks, or has elsewhere, is new, however alike they are; in scripts without capitals, where
+   * names cannot be told, every text but the same words again.
    */
   add(text: string, terms: Uint32Array = indexTerms(text).terms): number {
-    const index = this.#texts.length;
-    const added = describe(text, terms);
-    this.#texts.push(added);
-    if (terms.length < SHORTEST) return -1;
-    const shared = new Map<number, number>();
-    const shingles = shinglesOf(terms);
-    for (const shingle of shingles) {
-      const first = this.#firstWith.get(shingle);
-      if (first === undefined) this.#firstWith.set(shingle, index);
-      else if (first !== index) shared.set(first, (shared.get(first) ?? 0) + 1);
+    if (terms.length < SHORTEST) {
+      this.#texts.push(undefined);
+      return -1;
     }
-    let original = -1;
-    let most = 0;
-    for (const [earlier, count] of shared) if (count > most) [original, most] = [earlier, count];
-    if (original < 0 || most < this.#similarity * shingles.size) return -1;
-    return saysNothingNew(added, this.#texts[original]!) ? original : -1;
+    const added = describe(text, terms);
+    const original = this.#originalOf(added);
+    if (original < 0) {
+      for (const shingle of added.shingles)
+        if (!this.#firstWith.has(shingle)) this.#firstWith.set(shingle, this.#texts.length);
+    }
+    this.#texts.push(original < 0 ? added : undefined);
+    return original;
+  }
+
+  #originalOf(added: Text): number {
+    const shared = new Map<number, number>();
+    let known = 0;
+    for (const shingle of added.shingles) {
+      const first = this.#firstWith.get(shingle);
+      if (first === undefined) continue;
+      shared.set(first, (shared.get(first) ?? 0) + 1);
+      known++;
+    }
+    if (known === 0 || known < this.#similarity * added.shingles.size) return -1;
+    const likely = [...shared].sort((a, b) => b[1] - a[1] || a[0] - b[0]).slice(0, COMPARED);
+    return likely.find(([earlier]) => this.#repeats(added, this.#texts[earlier]!))?.[0] ?? -1;
+  }
+
+  #repeats(text: Text, original: Text): boolean {
+    let held = 0;
+    for (const shingle of text.shingles) if (original.shingles.has(shingle)) held++;
+    if (text.isCaseless) return held === text.shingles.size && text.length === original.length;
+    return held >= this.#similarity * text.shingles.size && saysNothingNew(text, original);
   }
 }
 
@@ -69,31 +126,48 @@ export function nearDuplicates(texts: readonly string[], similarity = 0.8): numb
   return texts.map((text) => known.add(text));
 }
 
-function shinglesOf(terms: Uint32Array): Set<number> {
-  const shingles = new Set<number>();
-  for (let at = 0; at + SHINGLE <= terms.length; at++) {
-    let hash = 0;
-    for (let i = 0; i < SHINGLE; i++) hash = Math.imul(hash ^ terms[at + i]!, 0x9e3779b1) + (hash >>> 15);
-    shingles.add(hash >>> 0);
-  }
-  return shingles;
-}
-
 function describe(text: string, terms: Uint32Array): Text {
+  const shingles = new Set<number>();
+  for (let at = 0; at + SHINGLE <= terms.length; at++) shingles.add(hashOf(terms, at, at + SHINGLE));
   let negations = 0;
-  for (const term of terms) if (NEGATIONS.has(term)) negations++;
+  const negated = new Set<number>();
+  for (let at = 0; at < terms.length; at++) {
+    if (!NEGATIONS.has(terms[at]!)) continue;
+    negations++;
+    negated.add(hashOf(terms, Math.max(0, at - 1), Math.min(terms.length, at + 2)));
+  }
   return {
+    shingles,
+    length: terms.length,
     terms: new Set(terms),
     negations,
-    names: new Set(text.match(/\p{N}[\p{N}.,:/-]*|\p{Lu}[\p{L}\p{N}]*/gu) ?? []),
+    negated,
+    names: text.match(NAMES) ?? [],
+    isCaseless: CASELESS.test(text),
   };
+}
+
+function hashOf(terms: Uint32Array, start: number, end: number): number {
+  let hash = 0;
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ terms[at]!, 0x9e3779b1) + (hash >>> 15);
+  return hash >>> 0;
 }
 
 function saysNothingNew(text: Text, original: Text): boolean {
   if (text.negations !== original.negations) return false;
+  for (const negation of text.negated) if (!original.negated.has(negation)) return false;
   let missing = 0;
-  for (const term of text.terms) if (!original.terms.has(term)) missing++;
+  for (const term of text.terms) {
+    if (original.terms.has(term)) continue;
+    if (COUNTS.has(term)) return false;
+    missing++;
+  }
   if (missing > MISSING_SHARE * text.terms.size) return false;
-  for (const name of text.names) if (!original.names.has(name)) return false;
+  // In the order of the original: the same prices may stand for other tickets.
+  let at = 0;
+  for (const name of text.names) {
+    at = original.names.indexOf(name, at) + 1;
+    if (at === 0) return false;
+  }
   return true;
 }

@@ -65,26 +65,34 @@ export function rankByCompression(
     .slice(0, limit);
 }
 
-/** @throws ConfigurationError */
+/**
+ * @param root what goes before the name of a setting in an error
+ * @throws ConfigurationError
+ */
 export function createAlignment(
   targets: readonly string[],
   { mode, codec }: z.output<typeof alignmentSchema>,
+  root = '',
 ): Alignment {
   if (targets.length === 0) throw new ConfigurationError('targets', targets, 'give at least one');
   if (mode === 'fast') {
     if (codec !== undefined)
-      throw new ConfigurationError('codec', codec, "it goes with mode: 'exact'; the fast mode uses none");
+      throw new ConfigurationError(
+        `${root}codec`,
+        codec,
+        "it goes with mode: 'exact'; the fast mode uses none",
+      );
     return new FastAlignment(targets);
   }
-  return new ExactAlignment(targets, codecOf(codec ?? DEFAULT_CODEC));
+  return new ExactAlignment(targets, codecOf(codec ?? DEFAULT_CODEC, root));
 }
 
-function codecOf(codec: CodecName | CompressedLength): CompressedLength {
+function codecOf(codec: CodecName | CompressedLength, root: string): CompressedLength {
   if (typeof codec === 'function') return codec;
   const known = compressedLength(codec);
   if (!known)
     throw new ConfigurationError(
-      'codec',
+      `${root}codec`,
       codec,
       `this Node does not have it; give one of ${AVAILABLE_CODECS.join(', ')}`,
     );

@@ -36,7 +36,7 @@ export function zipfit(options: ZipfitOptions = {}): Compressor {
     options,
     'zipfit',
   );
-  createAlignment(['a codec that is not there is found at start'], alignment);
+  createAlignment(['a codec that is not there is found at start'], alignment, 'zipfit.');
   return {
     name: 'zipfit',
     async compress(state, context) {
@@ -68,8 +68,8 @@ export function zipfit(options: ZipfitOptions = {}): Compressor {
 async function withoutDuplicates(state: State, similarity: number, context: StageContext): Promise<State> {
   const known = new NearDuplicates(similarity);
   const seen: Unit[] = [];
-  const units: Unit[] = [];
-  const decisions = [...state.decisions];
+  const originals = new Map<Unit, Unit>();
+  const needed = new Set<number>();
   for (const [index, unit] of state.units.entries()) {
     if (index % 16 === 0) await context.breathe();
     // A row or a line of code may repeat another and mean something else by where it stands.
@@ -80,12 +80,20 @@ async function withoutDuplicates(state: State, similarity: number, context: Stag
       const original = known.add(unit.text, unit.terms);
       seen.push(unit);
       if (original >= 0) {
-        const { id } = state.documents[seen[original]!.document]!;
-        decisions.push(dropped(state, unit, `repeats a block of ${id}`));
+        originals.set(unit, seen[original]!);
         continue;
       }
     }
-    units.push(unit);
+    for (const block of unit.needs) needed.add(blockKey(unit.document, block));
+  }
+  const units: Unit[] = [];
+  const decisions = [...state.decisions];
+  for (const unit of state.units) {
+    const original = originals.get(unit);
+    if (original && !needed.has(blockKey(unit.document, unit.block))) {
+      const { id } = state.documents[original.document]!;
+      decisions.push(dropped(state, unit, `repeats a block of ${id}`));
+    } else units.push(unit);
   }
   return { ...state, units, decisions };
 }
