@@ -157,8 +157,7 @@ function compareBlocks(
       alike++;
       if (difference === undefined) sameAlike++;
     }
-    if (parse !== undefined || difference !== undefined)
-      others.push([key.slice(0, 8), parse ?? 'alike', difference ?? 'the same']);
+    if (difference !== undefined) others.push([key.slice(0, 8), parse ?? 'alike', difference]);
   }
   const sameBlocks = sameAlike / (alike || 1);
   printTable(
@@ -176,7 +175,7 @@ function compareBlocks(
     ],
   );
   if (others.length > 0)
-    printTable('other pages', ['page', 'parse: ours | theirs', 'blocks: ours | theirs'], others);
+    printTable('pages with other blocks', ['page', 'parse: ours | theirs', 'blocks: ours | theirs'], others);
   if (changed > 0)
     console.log(`on ${changed} pages this Python's html.parser gives other blocks than those recorded`);
   return { alike, sameBlocks, sameBlocksAll: same / pages.length };
