@@ -3,6 +3,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
+import { benchPreset } from './preset.js';
 import { benchRetrieval } from './retrieval.js';
 import { benchTokenCounter } from './token-counter.js';
 import { benchZipfit } from './zipfit.js';
@@ -11,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   htmlrag: benchHtmlrag,
   zipfit: benchZipfit,
   fast: benchFast,
+  preset: benchPreset,
   retrieval: benchRetrieval,
   tokens: benchTokenCounter,
 };

@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { z } from 'zod';
@@ -42,11 +43,11 @@ export async function readFolder(path: string, options: FolderOptions = {}): Pro
   const skipped: { path: string; reason: string }[] = [];
   const folders = [''];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    const entries = await readdir(join(path, folder), { withFileTypes: true }).catch((error: Error) => error);
-    if (entries instanceof Error) {
+    const entries = await entriesOf(join(path, folder));
+    if (typeof entries === 'string') {
       if (folder === '')
-        throw new ConfigurationError('path', path, `give a folder that can be read (${entries.message})`);
-      skipped.push({ path: folder, reason: entries.message });
+        throw new ConfigurationError('path', path, `give a folder that can be read (${entries})`);
+      skipped.push({ path: folder, reason: entries });
       continue;
     }
     for (const entry of entries) {
@@ -63,6 +64,15 @@ export async function readFolder(path: string, options: FolderOptions = {}): Pro
   documents.sort((a, b) => (a.id < b.id ? -1 : 1));
   skipped.sort((a, b) => (a.path < b.path ? -1 : 1));
   return { documents, skipped };
+}
+
+/** @returns why it cannot be read, where it cannot */
+async function entriesOf(folder: string): Promise<Dirent[] | string> {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 async function readPage(file: string, maxBytes: number): Promise<string | { reason: string }> {

@@ -18,7 +18,7 @@ const COMMON_WEIGHT = 0.5;
  * stands in a menu or footer counts for less.
  * @param threshold share of the best score from which a sentence is kept where there is no budget
  */
-export function lexicalScorer(threshold = 0.35): SentenceScorer {
+export function lexicalScorer(threshold = 0.25): SentenceScorer {
   return {
     name: 'BM25',
     async score(query: string, units: readonly Unit[], state: State, context: StageContext) {

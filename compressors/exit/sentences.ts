@@ -9,7 +9,7 @@ import type { SentenceScorer } from './sentence-scorer.js';
 export interface SentencesOptions {
   /** Default BM25. */
   readonly scorer?: SentenceScorer;
-  /** For BM25: share of the best score below which a sentence is dropped where there is no budget. Default 0.35. */
+  /** For BM25: share of the best score below which a sentence is dropped where there is no budget. Default 0.25. */
   readonly threshold?: number;
 }
 

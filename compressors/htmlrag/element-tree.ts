@@ -92,15 +92,12 @@ export function* elementTree(source: string): Steps<ElementTree> {
   const isFeed = FEED.test(source.slice(0, 2_048));
   const builder = new TreeBuilder(source, isFeed);
   const tokenizer = new Tokenizer({ decodeEntities: true, xmlMode: isFeed }, builder);
-  let isPaused = false;
   builder.pause = () => {
-    isPaused = true;
     tokenizer.pause();
   };
   tokenizer.write(source);
-  while (isPaused) {
+  while (!tokenizer.running) {
     yield;
-    isPaused = false;
     tokenizer.resume();
   }
   tokenizer.end();

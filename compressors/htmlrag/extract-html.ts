@@ -41,9 +41,6 @@ const LEFT_OUT: ReadonlyMap<string, string> = new Map([
   ['rt', 'reading aid'],
 ]);
 
-/** Without these their rows and items mean nothing: they stay above a single one, too. */
-const HOLDERS = new Set(['table', 'ul', 'ol', 'menu', 'dir', 'dl']);
-
 /** Elements that stand between the words around them like a word of their own. */
 const REPLACED = new Set('audio button canvas iframe img input object select svg textarea video'.split(' '));
 
@@ -131,6 +128,8 @@ class Walk {
   readonly #regions: Regions;
   readonly #stack: Frame[] = [];
   readonly #nodes = new Map<number, number>();
+  /** Lists and tables, without which their items and rows mean nothing: they stay above a single one, too. */
+  readonly #holders = new Set<number>();
   /** Index of the last block of each heading level, 1 to 6; -1 for none. */
   #headings = [-1, -1, -1, -1, -1, -1, -1];
   readonly #savedHeadings = new Map<number, number[]>();
@@ -181,6 +180,7 @@ class Walk {
             if (names[value] === 'title') this.#builder.title ??= this.#textOf(value);
           }
           if (REPLACED.has(names[value]!)) this.#seam = BETWEEN_TAGS;
+          else if (BLOCK_ELEMENTS.has(names[value]!)) this.#passOver(reason === '');
           // Past all that stands inside.
           while (events[i] !== CLOSE || events[i + 1] !== value) i += 2;
         }
@@ -188,6 +188,16 @@ class Walk {
       else this.#text(value);
     }
     this.#endBlock();
+  }
+
+  /** An empty block still ends the line before it; of one that is left out only words keep apart. */
+  #passOver(isEmpty: boolean): void {
+    if (!this.#open) return;
+    const frame = this.#stack.at(-1) ?? ROOT_FRAME;
+    if (frame.preformatted) this.#builder.joiner('\n');
+    else if (!isEmpty) this.#seam = BETWEEN_TAGS;
+    else if (frame.inRow || frame.layout.type === 'heading') this.#builder.joiner(' ');
+    else this.#endBlock();
   }
 
   /** Why an element is left out; '' where it has no text to begin with. */
@@ -304,6 +314,7 @@ class Walk {
       case 'ol':
       case 'menu':
       case 'dir':
+        this.#holders.add(element);
         return {
           ...base,
           layout: PARAGRAPH,
@@ -319,6 +330,7 @@ class Walk {
           item: { block: -1 },
         };
       case 'dl':
+        this.#holders.add(element);
         return {
           ...base,
           layout: PARAGRAPH,
@@ -355,7 +367,10 @@ class Walk {
         };
       case 'table': {
         const table = dataTable(this.#tree, this.#cleaned, element, this.#tables + 1);
-        if (table) this.#tables++;
+        if (table) {
+          this.#tables++;
+          this.#holders.add(element);
+        }
         const governor = table ? this.#leadIn(element, above) : above.governor;
         return { ...base, layout: PARAGRAPH, governor, item: undefined, table, role: undefined };
       }
@@ -593,7 +608,7 @@ class Walk {
     return this.#regions.of(element, above.inArticle) ?? above.region;
   }
 
-  /** The page's node for an element: elements that only wrap another are passed over, but for tables and lists. */
+  /** The page's node for an element: elements that only wrap another are passed over. */
   #node(element: number): number {
     const path: number[] = [];
     let at = element;
@@ -601,7 +616,7 @@ class Walk {
     let node = at >= 0 ? this.#nodes.get(at)! : -1;
     for (const next of path.reverse()) {
       const name = this.#tree.names[next]!;
-      const passed = this.#cleaned.unwrapped[next] === 1 && next !== element && !HOLDERS.has(name);
+      const passed = this.#cleaned.unwrapped[next] === 1 && next !== element && !this.#holders.has(next);
       if (!passed && BLOCK_ELEMENTS.has(name) && name !== 'html' && name !== 'body')
         node = this.#builder.node(node, name);
       this.#nodes.set(next, node);

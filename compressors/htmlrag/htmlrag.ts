@@ -9,13 +9,13 @@ import { indexTerms, joinTerms, queryTerms } from '../words.js';
 export interface HtmlragOptions {
   /** How many times the token budget the kept subtrees may hold, for later stages to choose from. Default 4. */
   readonly breadth?: number;
-  /** Share of the best subtree's score below which one is dropped where there is no budget. Default 0.25. */
+  /** Share of the best subtree's score below which one is dropped where there is no budget. Default 0.1. */
   readonly threshold?: number;
 }
 
 const optionsSchema = z.strictObject({
   breadth: z.number().min(1, 'give a number of 1 or more').default(4),
-  threshold: z.number().min(0).max(1).default(0.25),
+  threshold: z.number().min(0).max(1).default(0.1),
 });
 
 /** What is left of a subtree's weight where all of its text is links. */

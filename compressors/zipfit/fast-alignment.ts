@@ -171,7 +171,7 @@ export class FastAlignment implements Alignment {
       const times = this.#times[run]!;
       this.#times[run] = 0;
       for (let start = run; start >= 0; start = this.#nextSame[start]! - 1) {
-        for (let at = start; at < start + RUN; at++) covered[at] = times;
+        for (let at = start; at < start + RUN; at++) if (covered[at]! < times) covered[at] = times;
         if (start < first) first = start;
         if (start + RUN > last) last = start + RUN;
       }

@@ -43,7 +43,7 @@ const WORDS = ['ferry', 'port', 'fare', 'rowan', 'winter', '1987', 'troon', 'car
 const words = (maxLength: number) =>
   fc.array(fc.constantFrom(...WORDS), { maxLength }).map((parts) => parts.join(' '));
 const anyDocument = fc.record({
-  id: fc.constantFrom(...'abcdefgh'),
+  id: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'),
   title: words(4),
   content: words(12),
   url: words(3),

@@ -44,6 +44,25 @@ describe('white space', () => {
       'paragraph: Rowan Alder H2O superstructure',
     ]);
   });
+
+  test('a block without text ends the line, over one that is left out words keep apart', () => {
+    expect(blocks('<div>Rowan<div class="clear"></div>Alder<p></p>Elm</div>')).toEqual([
+      'paragraph: Rowan',
+      'paragraph: Alder',
+      'paragraph: Elm',
+    ]);
+    expect(blocks('<div>Rowan<div hidden>old</div>Alder</div>')).toEqual(['paragraph: Rowan Alder']);
+    expect(blocks('<h2>Our<div><img src="x"></div>ships</h2><pre>a<div></div>b</pre>')).toEqual([
+      'heading 2: Our ships',
+      'code: a\nb <0>',
+    ]);
+    expect(blocks('<table><tr><th>Ship<th>Port<tr><td>Rowan<p></p>old<td>Oban</table>')[1]).toBe(
+      'row 1: Rowan old | Oban <0>',
+    );
+    expect(blocks('<p>super<span></span>structure<script>x()</script>s')).toEqual([
+      'paragraph: superstructures',
+    ]);
+  });
 });
 
 describe('character references', () => {

@@ -217,6 +217,15 @@ describe('of several', () => {
     ]);
   });
 
+  test('beyond a tenth of other words it is new, however little an original need hold', () => {
+    const words = edited(
+      notice,
+      ['small dogs travel free of charge', 'prams go by the ship as a gift'],
+      ['a place for them must be booked', 'somebody should ask'],
+    );
+    expect(repeats(notice, words, 0.1)).toBe(false);
+  });
+
   const paragraph = fc
     .array(
       fc.oneof(

@@ -224,13 +224,67 @@ describe('fast mode', () => {
   });
 
   const letters = (alphabet: string, maxLength = 12) =>
-    fc.string({ unit: fc.constantFrom(...alphabet), minLength: 1, maxLength });
+    fc.string({ unit: fc.constantFrom(...Array.from(alphabet)), minLength: 1, maxLength });
   const text = fc.oneof(
     fc.array(letters('abcdeé1'), { maxLength: 12 }).map((parts) => parts.join(' ')),
     fc.string({ unit: 'binary', maxLength: 60 }),
     letters('渡轮每天早上八点开航', 30),
-    letters('\ud83d\ude00 a', 30),
+    fc.string({ unit: fc.constantFrom('\ud83d', '\ude00', ' ', 'a'), maxLength: 30 }),
   );
+
+  /** The score by its definition, for plain words: what share of the query's letters a candidate has in runs of 7. */
+  function naiveScores(asked: readonly string[], given: readonly (readonly string[])[]): number[] {
+    const padded = (words: readonly string[]) => `   ${words.map((word) => `${word}   `).join('')}`;
+    const total = asked.reduce((sum, word) => sum + Math.sqrt(word.length), 0);
+    const sizes = given.map((words) => padded(words).length);
+    const average = sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+    const times = (run: string, text: string) =>
+      Array.from(text, (_, at) => text.startsWith(run, at)).filter(Boolean).length;
+    const scores = given.map(() => 0);
+    for (const word of asked) {
+      const symbols = padded([word]);
+      // By candidate and letter: how often the run that it has most often of those that the letter is in.
+      const covered = given.map((words) => {
+        const most = new Array<number>(symbols.length).fill(0);
+        for (let start = 0; start + 7 <= symbols.length; start++) {
+          const count = times(symbols.slice(start, start + 7), padded(words));
+          for (let at = start; at < start + 7; at++) most[at] = Math.max(most[at]!, count);
+        }
+        return most.slice(3, -3);
+      });
+      for (let letter = 0; letter < word.length; letter++) {
+        const having = covered.filter((most) => most[letter]! > 0).length;
+        const idf = Math.log2(1 + (given.length - having + 0.5) / (having + 0.5));
+        for (const [index, most] of covered.entries()) {
+          const tf = most[letter]!;
+          const norm = 1.2 * (0.25 + (0.75 * sizes[index]!) / average);
+          scores[index]! += (idf * tf * 2.2) / (tf + norm) / (Math.sqrt(word.length) * total);
+        }
+      }
+    }
+    return scores;
+  }
+
+  test('scores are those of their definition', () => {
+    const words = (maxLength: number) => fc.array(letters('xzq', 10), { minLength: 1, maxLength });
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(letters('xzq', 10), { minLength: 1, maxLength: 4 }),
+        fc.array(words(12), { minLength: 1, maxLength: 5 }),
+        (asked, given) => {
+          // Candidates that repeat and vary the query's words, too.
+          const candidates = [...given, [...asked, ...asked], asked.map((word) => `${word}x${word}`)];
+          const scores = scoresOf(
+            [asked.join(' ')],
+            candidates.map((words) => words.join(', ')),
+          );
+          const expected = naiveScores(asked, candidates);
+          for (const [index, score] of scores.entries()) expect(score).toBeCloseTo(expected[index]!, 10);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
 
   test('is deterministic, never negative, and a number', () => {
     fc.assert(

@@ -127,8 +127,8 @@ describe('without a budget', () => {
   test('a block is read below its title and headings', async () => {
     expect((await run({}, { query: 'jobs' })).context).toContain('We look for cooks.');
     const titled = { ...harbour, title: 'Port of Ardrossan' };
-    const { documents: kept } = await run({}, { query: 'Ardrossan', documents: [titled] });
-    expect(kept[0]!.content).toBe(harbour.content);
+    const { documents: kept } = await run({}, { query: 'Ardrossan', documents: [ships, titled] });
+    expect(kept.map(({ content }) => content)).toEqual([harbour.content]);
   });
 
   test('where nothing aligns nothing is dropped for it', async () => {
@@ -183,9 +183,10 @@ describe('under a budget', () => {
       expect(tokensAfter).toBeGreaterThanOrEqual(breadth * 100);
       // The last may overshoot.
       expect(tokensAfter).toBeLessThan(breadth * 100 + 30);
-      expect(drops(result, given).every((drop) => drop.endsWith(`(beyond ${breadth} × the budget)`))).toBe(
-        true,
-      );
+      for (const drop of drops(result, given))
+        expect(drop).toMatch(
+          new RegExp(`\\((beyond ${breadth} × the budget|shares nothing with the query)\\)$`),
+        );
     }
     const places = narrow.documents[0]!.content.split('\n\n').map((line) => log.indexOf(line));
     expect(places).toContain(23);
@@ -301,7 +302,7 @@ describe('duplicates', () => {
     const given = [
       { id: 'a.md', content: `${lead}\n\n- fireworks\n- petrol` },
       { id: 'b.md', content: `${lead}\n\n- bicycles\n- skateboards` },
-      { id: 'c.md', content: `${lead}` },
+      { id: 'c.md', content: lead },
     ];
     const result = await run({}, { query: 'bicycles on board', documents: given });
     expect(result.documents.find(({ id }) => id === 'b.md')!.content).toBe(
