@@ -6,9 +6,6 @@ const SHINGLE = 4;
 /** Shorter texts are never taken for copies: what they mean depends on where they stand. */
 const SHORTEST = 8;
 
-/** Share of a text's terms that its original may lack, as long as they are no numbers, names or negations. */
-const MISSING_SHARE = 0.1;
-
 /** How many earlier texts one is compared with: those that were the first to have most of its shingles. */
 const COMPARED = 8;
 
@@ -17,29 +14,6 @@ const NEGATIONS = new Set(
     `no not never none nor neither without t cannot except unless nicht kein keine keinen keiner nie ohne pas jamais aucun aucune sans
      rien no nunca sin ninguno ninguna non mai senza não nunca sem не нет без никогда δεν μην χωρίς değil yok không chưa لا ليس لم لن غير
      नहीं मत बिना 不 没 没有 無 ない ません ไม่`,
-  ).terms,
-);
-
-/** Numbers in words, and days and months where they are written without capitals. */
-const COUNTS = new Set(
-  indexTerms(
-    `zero one two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty seventy eighty ninety hundred
-     thousand million billion half twice double first second third
-     null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig dreißig vierzig fünfzig hundert tausend halb erste zweite dritte
-     zéro deux trois quatre cinq sept huit neuf dix onze douze vingt trente quarante cinquante cent mille premier première
-     lundi mardi mercredi jeudi vendredi samedi dimanche
-     janvier février mars avril mai juin juillet août septembre octobre novembre décembre
-     cero dos tres cuatro cinco seis siete ocho nueve diez once doce veinte treinta cuarenta cincuenta cien mil primero primera
-     lunes martes miércoles jueves viernes sábado domingo
-     enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre
-     due tre quattro cinque sei sette otto nove dieci undici dodici venti trenta quaranta cinquanta cento primo prima
-     lunedì martedì mercoledì giovedì venerdì sabato domenica
-     gennaio febbraio aprile maggio giugno luglio settembre ottobre dicembre
-     dois três quatro oito dez doze vinte trinta quarenta cinquenta cem primeiro primeira segunda terça quarta quinta sexta
-     janeiro fevereiro março maio junho julho setembro outubro dezembro
-     один одна два две три четыре пять шесть семь восемь девять десять двадцать тридцать сорок пятьдесят сто тысяча
-     понедельник вторник среда среду четверг пятница пятницу суббота субботу воскресенье
-     января февраля марта апреля мая июня июля августа сентября октября ноября декабря`,
   ).terms,
 );
 
@@ -76,8 +50,8 @@ export class NearDuplicates {
 
   /**
    * Adds a text.
-   * @returns index of the earlier text that holds it, or -1 where it is new. A text with a number, a name or a negation
-   * that the earlier one lacks, or has elsewhere, is new, however alike they are; in scripts without capitals, where
+   * @returns index of the earlier text that holds it, or -1 where it is new. A text with a word that the earlier one
+   * lacks, or with a number, a name or a negation that it has elsewhere, is new, however alike they are; in scripts without capitals, where
    * names cannot be told, every text but the same words again.
    */
   add(text: string, terms: Uint32Array = indexTerms(text).terms): number {
@@ -156,13 +130,8 @@ function hashOf(terms: Uint32Array, start: number, end: number): number {
 function saysNothingNew(text: Text, original: Text): boolean {
   if (text.negations !== original.negations) return false;
   for (const negation of text.negated) if (!original.negated.has(negation)) return false;
-  let missing = 0;
-  for (const term of text.terms) {
-    if (original.terms.has(term)) continue;
-    if (COUNTS.has(term)) return false;
-    missing++;
-  }
-  if (missing > MISSING_SHARE * text.terms.size) return false;
+  // One other word may be the one that matters: open for closed, before for after.
+  for (const term of text.terms) if (!original.terms.has(term)) return false;
   // In the order of the original: the same prices may stand for other tickets.
   let at = 0;
   for (const name of text.names) {

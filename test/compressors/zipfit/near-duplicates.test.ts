@@ -29,12 +29,7 @@ describe('a text that says nothing new is found', () => {
     ],
     ['other marks beside numbers', edited(notice, ['24 December,', '24, December'])],
     ['plurals and case of a word', edited(notice, ['fares', 'fare'], ['ship', 'ships'])],
-    [
-      'a few other words',
-      edited(notice, ['small dogs', 'little dogs'], ['before the ship', 'until the ship']),
-    ],
     ['a word left out', edited(notice, [' small', ''])],
-    ['a word put in', edited(notice, ['must be', 'must always be'])],
     ['its beginning', notice.slice(0, notice.indexOf(' at the office'))],
   ])('%s', (_, text) => {
     expect(repeats(notice, text)).toBe(true);
@@ -70,6 +65,8 @@ describe('a text that says nothing new is found', () => {
 describe('a text that says anything else is new', () => {
   test.each<[string, string]>([
     ['another number', edited(notice, ['24', '25'])],
+    ['another word', edited(notice, ['before the ship', 'after the ship'])],
+    ['a word put in', edited(notice, ['must be', 'must seldom be'])],
     ['another year', edited(notice, ['2019', '2009'])],
     ['another month', edited(notice, ['December', 'November'])],
     ['another name', edited(notice, ['Troon', 'Brodick'])],
@@ -190,17 +187,18 @@ describe('of several', () => {
   });
 
   test('a text is no copy of one that was itself a copy', () => {
-    // Each lacks a little of the one before: at some point it is a text of its own, and the next is compared with that.
+    // Each leaves out a little of the one before: at some point it is a text of its own, and the next is compared with that.
     const versions = [notice.toLowerCase()];
-    for (const [from, to] of [
-      ['small', 'little'],
-      ['winter', 'snow'],
-      ['office', 'bureau'],
-      ['sails', 'leaves'],
-      ['booked', 'asked for'],
-      ['changed', 'moved'],
-    ] as const)
-      versions.push(edited(versions.at(-1)!, [from, to]));
+    for (const words of [
+      ' small',
+      ' in winter',
+      ' at the office',
+      ' of charge',
+      ' for them',
+      ' have',
+      ' in troon',
+    ])
+      versions.push(edited(versions.at(-1)!, [words, '']));
     const found = nearDuplicates(versions);
     expect(found[1]).toBe(0);
     expect(found.slice(2)).toContain(-1);
@@ -208,22 +206,13 @@ describe('of several', () => {
   });
 
   test('how much an original must hold can be set', () => {
-    const words = edited(notice, ['small dogs', 'little dogs']);
+    const words = edited(notice, [' small', '']);
     expect([1, 0.95, 0.8, 0.5].map((similarity) => repeats(notice, words, similarity))).toEqual([
       false,
       false,
       true,
       true,
     ]);
-  });
-
-  test('beyond a tenth of other words it is new, however little an original need hold', () => {
-    const words = edited(
-      notice,
-      ['small dogs travel free of charge', 'prams go by the ship as a gift'],
-      ['a place for them must be booked', 'somebody should ask'],
-    );
-    expect(repeats(notice, words, 0.1)).toBe(false);
   });
 
   const paragraph = fc
