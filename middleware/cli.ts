@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import {
@@ -8,6 +9,7 @@ import {
   type CompressionResult,
   type SourceDocument,
 } from '../compressors/index.js';
+import { packageRoot } from '../models/package-root.js';
 import { annotate } from './annotate.js';
 import { explain, summaryOf } from './explain.js';
 import { addModelsCommand } from './models-command.js';
@@ -26,7 +28,7 @@ interface CompressOptions {
   readonly all?: boolean;
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
   version: string;
 };
 

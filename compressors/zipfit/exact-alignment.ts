@@ -12,11 +12,17 @@ export class ExactAlignment implements Alignment {
   readonly #compressedLength: CompressedLength;
   readonly #scores: number[] = [];
 
+  /** @throws TypeError where the codec gives no length, here and in `add` */
   constructor(targets: readonly string[], codec: CompressedLength) {
-    this.#compressedLength = codec;
+    this.#compressedLength = (bytes) => {
+      const length = codec(bytes);
+      if (!(length > 0 && length < Infinity))
+        throw new TypeError(`the codec gave ${String(length)} as the length of ${bytes.length} bytes`);
+      return length;
+    };
     this.#targets = targets.map((target) => {
       const bytes = encoder.encode(target);
-      return { bytes, length: codec(bytes) };
+      return { bytes, length: this.#compressedLength(bytes) };
     });
   }
 

@@ -115,6 +115,13 @@ describe('exact mode is the authors’ arithmetic', () => {
     for (const [index, score] of scoresOf(targets, candidates, { mode: 'exact' }).entries())
       expect(score).toBeCloseTo(single.reduce((sum, scores) => sum + scores[index]!, 0) / 3, 12);
   });
+
+  test.each([0, NaN, Infinity, undefined])('a codec that gives %s is told so', (length) => {
+    const codec = () => length as number;
+    expect(() => rankByCompression(['ferry'], ['the ferry'], { mode: 'exact', codec })).toThrow(
+      `the codec gave ${String(length)} as the length of 5 bytes`,
+    );
+  });
 });
 
 describe('a ranking', () => {
