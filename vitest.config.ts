@@ -18,6 +18,7 @@ export default defineConfig({
   resolve: { alias: entries },
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/seed.ts'],
     testTimeout: 30_000,
     pool: 'forks',
   },

@@ -81,6 +81,20 @@ describe('a page that ends anywhere', () => {
     }
   });
 
+  test.each([
+    ['in a tag', '<a href="/gone', 'unfinished tag'],
+    ['after an attribute', '<a href="/gone" ', 'unfinished tag'],
+    ['in an end tag', '</gone', 'unfinished tag'],
+    ['after the name of an end tag', '</div gone', 'unfinished tag'],
+    ['in a declaration', '<!DOCTYPE gone', 'unfinished tag'],
+    ['in a comment', '<!-- gone --', 'comment'],
+    ['in a script', '<script>gone()</scr', 'script'],
+  ])('cut %s: the rest is left out', (_, end, reason) => {
+    const { blocks, left } = readHtml(`<p>The Rowan sails at nine.${end}`);
+    expect(blocks).toEqual(['paragraph: The Rowan sails at nine.']);
+    expect(left[reason]!.join('')).toContain('gone');
+  });
+
   test('what stands before the cut is read the same', () => {
     const end = ferryPage.indexOf('<h2>Before you travel');
     const whole = readHtml(ferryPage).blocks;
