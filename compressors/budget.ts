@@ -51,6 +51,13 @@ export interface Fitting {
 /** Share of the best score up to which a unit has none but words that all the others have, too. */
 const NEXT_TO_NOTHING = 0.02;
 
+/** How often room that is left is filled again, and the largest budget for which it is: it costs a count of the whole. */
+const TOP_UPS = 4;
+const LARGEST_TOPPED_UP = 16_384;
+
+/** Tokens that a selection may be reckoned to cost too much: at first it is filled beyond the budget by so many. */
+const MARKS = 48;
+
 /**
  * The one place where a token budget is decided: the best units that fit, each with what it needs (its heading,
  * table header, list parent), counted as rendered. A unit that does not fit is passed over for the next best.
@@ -72,20 +79,21 @@ export function fitBudget(
   const selection = new Selection(state, counter);
   const best = units.reduce((highest, { score }) => Math.max(highest, score ?? 0), 0);
   const saysNothing = ({ score }: Unit) => best > 0 && score !== undefined && score <= NEXT_TO_NOTHING * best;
-  for (const index of order) {
-    // It only fills gaps: beside a part of its block that was chosen.
-    if (saysNothing(units[index]!) && !selection.holdsBlockOf(units[index]!)) continue;
-    selection.addWithin(index, budget);
-  }
-  let rendering = render(state, selection.units(), output, counter);
-  // The parts of a text can cost less than the whole; take the last and least off until the whole fits.
-  for (
-    let surplus = rendering.tokens - budget, step = 1;
-    surplus > 0;
-    surplus = rendering.tokens - budget, step *= 2
-  ) {
-    selection.removeLast(surplus, step);
-    rendering = render(state, selection.units(), output, counter);
+  const fill = (limit: number) => {
+    for (const index of order) {
+      // It only fills gaps: beside a part of its block that was chosen.
+      if (saysNothing(units[index]!) && !selection.holdsBlockOf(units[index]!)) continue;
+      selection.addWithin(index, limit);
+    }
+  };
+  fill(budget + Math.min(budget, MARKS));
+  let rendering = fitted(selection, budget, output);
+  // What the parts were reckoned to cost and do not is room for more.
+  for (let round = 0; round < TOP_UPS && rendering.tokens < budget && budget <= LARGEST_TOPPED_UP; round++) {
+    const { size, cost } = selection;
+    fill(size === 0 ? budget : cost + ((budget - rendering.tokens) * cost) / rendering.tokens);
+    if (selection.size === size) break;
+    rendering = fitted(selection, budget, output);
   }
 
   const keptUnits = selection.units();
@@ -110,6 +118,20 @@ export function fitBudget(
     });
   }
   return { units: keptUnits, rendering, decisions };
+}
+
+/** How often the last unit alone is given up, where that is too little, before it is more at once. */
+const SINGLE_STEPS = 8;
+
+/** Renders a selection, and gives up the last of it until the whole fits. */
+function fitted(selection: Selection, budget: number, output: Output): Rendering {
+  let rendering = selection.render(output);
+  for (let round = 0; rendering.tokens > budget; round++) {
+    const surplus = ((rendering.tokens - budget) * selection.cost) / rendering.tokens;
+    selection.removeLast(surplus, Math.max(1, round - SINGLE_STEPS));
+    rendering = selection.render(output);
+  }
+  return rendering;
 }
 
 /** What the last of the retriever's documents loses of its units' scores. */
@@ -164,6 +186,8 @@ class Selection {
   readonly #byBlock = new Map<number, number[]>();
   readonly #governors = new Set<number>();
   readonly #chosen: { document: number; members: readonly number[]; cost: number }[] = [];
+  /** Units that are chosen, or do not fit even alone. */
+  readonly #isTried = new Set<number>();
   /** How many of the chosen units keep a unit here, itself included. */
   readonly #holders = new Map<number, number>();
   readonly #documents = new Map<number, number>();
@@ -181,8 +205,22 @@ class Selection {
     }
   }
 
+  get size(): number {
+    return this.#chosen.length;
+  }
+
+  /** As reckoned from the parts. */
+  get cost(): number {
+    return this.#cost;
+  }
+
+  render(output: Output): Rendering {
+    return render(this.#state, this.units(), output, this.#counter);
+  }
+
+  /** Chooses a unit, with what it needs, where it is reckoned to fit. */
   addWithin(index: number, budget: number): void {
-    if (this.#cost >= budget) return;
+    if (this.#cost >= budget || this.#isTried.has(index)) return;
     const unit = this.#state.units[index]!;
     if (unit.tokens + this.#cost > budget || this.#leadsIn(unit)) return;
     const closure = this.#closure(index);
@@ -204,18 +242,22 @@ class Selection {
     if (this.#cost + cost > budget) return false;
     this.#cost += cost;
     this.#chosen.push({ document, members, cost });
+    this.#isTried.add(members[0]!);
     for (const member of members) this.#holders.set(member, (this.#holders.get(member) ?? 0) + 1);
     this.#documents.set(document, (this.#documents.get(document) ?? 0) + 1);
     return true;
   }
 
-  /** Gives up chosen units from the last: at least `count`, and until about `tokens` are free. */
+  /** Gives up chosen units from the last: at least `count`, and as many as are reckoned to cost no more than `tokens`. */
   removeLast(tokens: number, count: number): void {
     let free = 0;
-    for (let removed = 0; this.#chosen.length > 0 && (removed < count || free < tokens); removed++) {
+    for (let removed = 0; this.#chosen.length > 0; removed++) {
+      if (removed >= count && free + this.#chosen.at(-1)!.cost > tokens) return;
       const { document, members, cost } = this.#chosen.pop()!;
       free += cost;
       this.#cost -= cost;
+      // What does not fit alone is not tried again.
+      if (this.#chosen.length > 0) this.#isTried.delete(members[0]!);
       for (const member of members) release(this.#holders, member);
       release(this.#documents, document);
     }
@@ -241,13 +283,10 @@ class Selection {
     return members;
   }
 
-  /** A heading stands with what it leads in to, and by itself only where that is nothing. */
-  #leadsIn(unit: Unit): boolean {
-    return (
-      unit.layout.type === 'heading' &&
-      unit.score === undefined &&
-      this.#governors.has(blockKey(unit.document, unit.block))
-    );
+  /** A heading and a header row stand with what they lead in to, and by themselves only where that is nothing. */
+  #leadsIn({ layout, score, document, block }: Unit): boolean {
+    const leads = layout.type === 'row' ? layout.header : layout.type === 'heading' && score === undefined;
+    return leads && this.#governors.has(blockKey(document, block));
   }
 
   #headerCost(document: number): number {

@@ -134,6 +134,28 @@ describe('a budgeted context', () => {
     expect(result.tokens.after).toBeLessThanOrEqual(50);
   });
 
+  test.each(['markdown', 'text', 'html'] as const)(
+    'is filled: no room for the answer is left empty, in %s',
+    async (output) => {
+      const single = await createPipeline({ output, model: 'gpt-4o' });
+      const asked = { query: 'How much is a day return for an adult?', documents: [ferry] };
+      const answered = async (tokens: number) => {
+        const { context, ...result } = await single.compress({ ...asked, budget: { tokens } });
+        expect(result.tokens.after).toBeLessThanOrEqual(tokens);
+        return { after: result.tokens.after, holds: context.includes('7.50') };
+      };
+      const least = [];
+      for (let tokens = 100; tokens > 0; tokens -= 4) {
+        const { after, holds } = await answered(tokens);
+        if (holds) least.push(after);
+      }
+      // What the answer took in the tightest budget that held it is enough by itself.
+      expect((await answered(Math.min(...least))).holds).toBe(true);
+      expect(Math.min(...least)).toBeLessThan(output === 'html' ? 80 : 40);
+      await single.close();
+    },
+  );
+
   test('a budget of 0, or of less than one sentence, keeps nothing and says so', async () => {
     for (const tokens of [0, 3]) {
       const result = await pipeline.compress({ query: 'Rowan', documents: [notes], budget: { tokens } });
