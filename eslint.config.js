@@ -6,7 +6,7 @@ export default defineConfig(
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {
-    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.js'] } } },
+    languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.js', 'bench/*.js'] } } },
     rules: {
       // Indices of typed arrays and of arrays just measured are in range by construction.
       '@typescript-eslint/no-non-null-assertion': 'off',

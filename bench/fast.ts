@@ -7,9 +7,9 @@ import { median, printTable } from './table.js';
 
 const PAGES = 20;
 /** Runs that are timed together, so that each bears the garbage that it makes. */
-const RUNS = 5;
-const WARM_ROUNDS = 3;
-const ROUNDS = 9;
+const RUNS = 10;
+const WARM_ROUNDS = 2;
+const ROUNDS = 7;
 const QUERY = 'What did the president say about the election and the economy?';
 
 export interface FastFigures {
@@ -122,7 +122,6 @@ async function timed<Input>(
 
 /** Longest gap between two turns of the event loop while a task runs. */
 async function longestBlock(task: () => Promise<unknown>): Promise<number> {
-  collectGarbage();
   let longest = 0;
   let last = performance.now();
   let running = true;

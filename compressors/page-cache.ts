@@ -1,4 +1,3 @@
-import { createHash, hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { SourceDocument, StageContext } from './contract.js';
 import { looksBinary } from './detect-format.js';
@@ -10,11 +9,8 @@ import type { Workers } from './workers.js';
 /** Content longer than this (UTF-16 code units) is read in a worker thread: a step of it would hold the event loop for some 10 ms. */
 export const WORKER_LENGTH = 200_000;
 
-/** What is kept of documents seen before, in bytes of typed arrays and text. */
-const CACHE_BYTES = 64 * 1024 * 1024;
-
-/** How much is hashed between two turns of the event loop, in code units. */
-const HASH_LENGTH = 1_048_576;
+/** What is kept of documents seen before, their content included, in bytes: more costs the collector more than it saves. */
+const CACHE_BYTES = 32 * 1024 * 1024;
 
 /** How much is counted between two turns of the event loop, in code units. */
 const COUNT_LENGTH = 32_768;
@@ -29,20 +25,38 @@ export interface Reading {
   readonly reason?: string;
 }
 
-/** Reads documents into pages and counts their tokens, once for each content. */
+/** What is known of a content. */
+interface Entry {
+  /** Never given to another content. */
+  readonly id: number;
+  /** By what its format is taken from. */
+  readonly pages: Map<string, Page>;
+  /** By counter. */
+  readonly counts: Map<string, number>;
+}
+
+/**
+ * Reads documents into pages and counts their tokens, once for each content. Contents themselves are the keys: a map
+ * looks at little of a long one, where a digest would read it all.
+ */
 export class PageCache {
-  readonly #pages = new LRUCache<string, Page>({ maxSize: CACHE_BYTES, sizeCalculation: byteLength });
-  readonly #counts = new LRUCache<string, number>({ max: 10_000 });
+  readonly #entries = new LRUCache<string, Entry>({ maxSize: CACHE_BYTES, sizeCalculation: byteLength });
   readonly #workers: Workers;
+  #ids = 0;
 
   constructor(workers: Workers) {
     this.#workers = workers;
   }
 
-  async read(document: SourceDocument, key: string, context: StageContext): Promise<Reading> {
-    const cached = this.#pages.get(key);
-    if (cached) return { page: cached };
+  /** The same for two documents that are read alike, for as long as the first is remembered. */
+  keyOf(document: SourceDocument): string {
+    return `${this.#entryOf(document.content).id}:${hintOf(document)}`;
+  }
+
+  async read(document: SourceDocument, context: StageContext): Promise<Reading> {
     const { content, format } = document;
+    const cached = this.#entryOf(content).pages.get(hintOf(document));
+    if (cached) return { page: cached };
     if (looksBinary(content)) return { page: undefined, reason: 'binary content' };
     const name = document.url ?? document.id;
     // Past the deadline too: what was begun here is soon done.
@@ -52,7 +66,10 @@ export class PageCache {
         content.length > WORKER_LENGTH
           ? await this.#workers.extract(content, format, name, context.signal, turn)
           : await inTurns(extraction(content, format, name), turn);
-      this.#pages.set(key, page);
+      const entry = this.#entryOf(content);
+      entry.pages.set(hintOf(document), page);
+      // Its size has grown.
+      this.#entries.set(content, entry);
       return { page };
     } catch (error) {
       if (context.signal.aborted) throw context.signal.reason;
@@ -64,52 +81,33 @@ export class PageCache {
   }
 
   /** Tokens of a document as it came in. */
-  async count(document: SourceDocument, key: string, context: StageContext): Promise<number> {
+  async count({ content }: SourceDocument, context: StageContext): Promise<number> {
     const { counter } = context;
-    const countKey = `${counter.name}:${key}`;
-    let count = this.#counts.get(countKey);
+    let count = this.#entryOf(content).counts.get(counter.name);
     if (count === undefined) {
       count = 0;
-      for (const [start, end] of stretches(
-        document.content,
-        counter.exact ? COUNT_LENGTH : QUICK_COUNT_LENGTH,
-      )) {
-        count += counter.count(document.content.slice(start, end));
+      for (const [start, end] of stretches(content, counter.exact ? COUNT_LENGTH : QUICK_COUNT_LENGTH)) {
+        count += counter.count(content.slice(start, end));
         await context.breathe();
       }
-      this.#counts.set(countKey, count);
+      this.#entryOf(content).counts.set(counter.name, count);
     }
     return count;
   }
-}
 
-/** Keys of documents' pages: their content, and whatever its format is taken from. */
-export async function documentKeys(
-  documents: readonly SourceDocument[],
-  breathe: () => Promise<void>,
-): Promise<string[]> {
-  const keys: string[] = [];
-  for (const { content, format, url, id } of documents) {
-    // Halves of pairs without their other half look all the same in UTF-8.
-    const isShort = content.length <= HASH_LENGTH && content.isWellFormed();
-    const digest = isShort ? hash('sha256', content, 'base64') : await longDigest(content, breathe);
-    keys.push(`${digest}:${format ?? `?${extension(url ?? id)}`}`);
-    await breathe();
+  #entryOf(content: string): Entry {
+    let entry = this.#entries.get(content);
+    if (!entry) {
+      entry = { id: this.#ids++, pages: new Map(), counts: new Map() };
+      this.#entries.set(content, entry);
+    }
+    return entry;
   }
-  return keys;
 }
 
-async function longDigest(content: string, breathe: () => Promise<void>): Promise<string> {
-  const digest = createHash('sha256');
-  for (let at = 0; at < content.length; at += HASH_LENGTH) {
-    digest.update(content.slice(at, at + HASH_LENGTH), 'utf16le');
-    await breathe();
-  }
-  return digest.digest('base64');
-}
-
-function extension(name: string): string {
-  return /\.\w{1,8}$/.exec(name)?.[0] ?? '';
+/** What the format of a document is taken from, beside its content. */
+function hintOf({ format, url, id }: SourceDocument): string {
+  return format ?? `?${/\.\w{1,8}$/.exec(url ?? id)?.[0] ?? ''}`;
 }
 
 /**
@@ -136,14 +134,16 @@ function* stretches(text: string, length: number): Generator<[start: number, end
   }
 }
 
-function byteLength(page: Page): number {
-  return (
-    64 +
-    page.text.length * 2 +
-    page.blocks.byteLength +
-    page.spans.byteLength +
-    page.terms.byteLength +
-    page.termAt.byteLength +
-    page.nodes.byteLength
-  );
+function byteLength({ pages }: Entry, content: string): number {
+  let length = 2 * content.length + 256;
+  for (const page of pages.values()) {
+    length +=
+      page.text.length * 2 +
+      page.blocks.byteLength +
+      page.spans.byteLength +
+      page.terms.byteLength +
+      page.termAt.byteLength +
+      page.nodes.byteLength;
+  }
+  return length;
 }

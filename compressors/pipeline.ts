@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
@@ -17,7 +18,7 @@ import type {
 } from './contract.js';
 import { ConfigurationError } from '../settings/configuration-error.js';
 import { FORMATS } from './extract.js';
-import { documentKeys, PageCache, type Reading, WORKER_LENGTH } from './page-cache.js';
+import { PageCache, type Reading, WORKER_LENGTH } from './page-cache.js';
 import { DEFAULT_PRESET, presetStages, resolveStages } from './presets.js';
 import { compressedDocuments, type Output } from './render.js';
 import { blockCount, blockUnits } from './unit.js';
@@ -152,18 +153,25 @@ export class Pipeline implements Compressor {
     checkRequest(request);
     request.signal?.throwIfAborted();
     const { documents, invalid } = readableDocuments(request.documents);
-    const keys = await documentKeys(documents, breathing(request.signal ?? new AbortController().signal));
     const budget = request.budget ?? this.#settings.budget;
-    const resultKey = requestKey(request.query, documents, keys, invalid, budget);
-    const known = this.#settings.cache ? this.#results.get(resultKey) : undefined;
+    const resultKey = this.#settings.cache
+      ? requestKey(
+          request.query,
+          documents,
+          documents.map((document) => this.#pages.keyOf(document)),
+          invalid,
+          budget,
+        )
+      : undefined;
+    const known = resultKey === undefined ? undefined : this.#results.get(resultKey);
     if (known) return known;
 
     const limit = timeLimit(this.#settings.deadline, request.signal);
     try {
-      const result = await this.#run(request.query, documents, keys, invalid, budget, limit);
+      const result = await this.#run(request.query, documents, invalid, budget, limit);
       request.signal?.throwIfAborted();
       // What a deadline or a failure left undone is not the answer for the next time.
-      if (this.#settings.cache && result.stages.every((stage) => stage.error === undefined)) {
+      if (resultKey !== undefined && result.stages.every((stage) => stage.error === undefined)) {
         this.#results.set(resultKey, result);
       }
       return result;
@@ -175,13 +183,12 @@ export class Pipeline implements Compressor {
   async #run(
     query: string,
     documents: readonly SourceDocument[],
-    keys: readonly string[],
     invalid: readonly Decision[],
     budget: Budget | undefined,
     { signal, deadline }: TimeLimit,
   ): Promise<CompressionResult> {
     const counting: StageContext = { counter: this.counter, signal, deadline, breathe: breathing(signal) };
-    const { state: read, before, report } = await this.#read(query, documents, keys, invalid, counting);
+    const { state: read, before, report } = await this.#read(query, documents, invalid, counting);
     const tokensBefore = sum(before);
     const ceiling = budgetTokens(budget, tokensBefore);
     const context: StageContext = { ...counting, ...(ceiling !== undefined && { budget: ceiling }) };
@@ -214,7 +221,6 @@ export class Pipeline implements Compressor {
   async #read(
     query: string,
     documents: readonly SourceDocument[],
-    keys: readonly string[],
     invalid: readonly Decision[],
     context: StageContext,
   ): Promise<{ state: State; before: number[]; report: StageReport }> {
@@ -226,7 +232,7 @@ export class Pipeline implements Compressor {
     for (const long of [true, false]) {
       for (const [index, document] of documents.entries()) {
         if (document.content.length > WORKER_LENGTH !== long) continue;
-        readings[index] = this.#pages.read(document, keys[index]!, context).catch((reason: unknown) => {
+        readings[index] = this.#pages.read(document, context).catch((reason: unknown) => {
           if (stoppedByCaller(context.signal)) throw reason;
           error = messageOf(reason);
           return { page: undefined, reason: error };
@@ -241,9 +247,7 @@ export class Pipeline implements Compressor {
     for (const [index, document] of documents.entries()) {
       const { page, reason } = (await readings[index])!;
       pages.push(page);
-      before.push(
-        await this.#pages.count(document, keys[index]!, { ...context, breathe: unhurried(context) }),
-      );
+      before.push(await this.#pages.count(document, { ...context, breathe: unhurried(context) }));
       if (page) {
         for (let block = 0; block < blockCount(page); block += BLOCKS_A_TURN) {
           units.push(
@@ -367,6 +371,8 @@ interface TimeLimit {
 
 function timeLimit(milliseconds: number, signal: AbortSignal | undefined): TimeLimit {
   const controller = new AbortController();
+  // Each long document that a worker reads listens to it.
+  setMaxListeners(0, controller.signal);
   const abort = () => {
     controller.abort(signal!.reason);
   };

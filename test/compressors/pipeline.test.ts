@@ -394,7 +394,8 @@ describe('bad data passes through with a reason', () => {
       content: `<html><body>${paragraph.repeat(52_000)}<p>The Rowan was built in 1987.</p>${paragraph.repeat(52_000)}</body></html>`,
     };
     let longest = 0;
-    let last = performance.now();
+    const started = performance.now();
+    let last = started;
     const timer = setInterval(() => {
       longest = Math.max(longest, performance.now() - last);
       last = performance.now();
@@ -405,8 +406,26 @@ describe('bad data passes through with a reason', () => {
     );
     clearInterval(timer);
     expect(result.context).toContain('built in 1987');
-    // The bench holds it to 20 ms on a quiet machine; here only a hang is caught.
-    expect(longest).toBeLessThan(500);
+    // The bench holds it to 20 ms on a quiet machine; here it is only seen that no step takes most of the time.
+    expect(longest).toBeLessThan((performance.now() - started) / 2);
+  });
+
+  test('many long documents at once', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on('warning', onWarning);
+    const long = Array.from({ length: 12 }, (_, index): SourceDocument => ({
+      id: String(index),
+      content: `<p>Ship ${index} was built in ${1950 + index}.</p>${'<p>The log says little about her.</p>\n'.repeat(7_000)}`,
+    }));
+    const result = await once(
+      { deadline: 60_000, budget: { tokens: 100 } },
+      { query: 'When was ship 7 built?', documents: long },
+    );
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', onWarning);
+    expect(result.context).toContain('built in 1957');
+    expect(warnings).toEqual([]);
   });
 });
 
