@@ -30,10 +30,17 @@ interface Row {
   readonly evidence: readonly (readonly [document: number, sentence: number])[];
 }
 
-/** The questions of a set whose evidence sentences are marked; none where the data is absent. */
+/** The questions of a set of the shared data whose evidence sentences are marked; none where the data is absent. */
 export function evidenceQuestions(set: EvidenceSet, split: 'train' | 'dev' = 'dev'): EvidenceQuestion[] {
   if (sharedData === undefined) return [];
-  const file = join(sharedData, 'evidence', `${set}.${split}.jsonl.gz`);
+  return readEvidence(join(sharedData, 'evidence', `${set}.${split}.jsonl.gz`));
+}
+
+/**
+ * The questions of a file, a row a line, compressed by gzip.
+ * @throws Error for a file that cannot be read
+ */
+export function readEvidence(file: string): EvidenceQuestion[] {
   return gunzipSync(readFileSync(file))
     .toString('utf8')
     .trim()
@@ -89,4 +96,15 @@ export function oracleRecall(questions: readonly EvidenceQuestion[], share: numb
     sentences.map(({ isEvidence, words }) => (isEvidence ? 1 / words : 0)),
   );
   return evidenceRecall(questions, scores, share);
+}
+
+/** Of what BM25 misses and an oracle does not, the share that is still missed: 0 is the oracle, 1 is BM25. */
+export function shareLeft({ bm25, model, oracle }: Recalls): number {
+  return (oracle - model) / (oracle - bm25);
+}
+
+export interface Recalls {
+  readonly bm25: number;
+  readonly model: number;
+  readonly oracle: number;
 }

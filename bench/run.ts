@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchExit } from './exit.js';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
 import { benchPreset } from './preset.js';
@@ -12,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   htmlrag: benchHtmlrag,
   zipfit: benchZipfit,
   fast: benchFast,
+  exit: benchExit,
   preset: benchPreset,
   retrieval: benchRetrieval,
   tokens: benchTokenCounter,

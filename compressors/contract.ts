@@ -81,6 +81,8 @@ export interface State {
   /** By document, then in the order of the page. */
   readonly units: readonly Unit[];
   readonly decisions: readonly Decision[];
+  /** Whether a stage would have done more had there been time: such a result is not remembered. */
+  readonly isHurried?: boolean;
 }
 
 export interface StageContext {

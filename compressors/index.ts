@@ -1,4 +1,5 @@
 export { ConfigurationError } from '../settings/configuration-error.js';
+export { ModelRegistry, type ModelRegistryOptions } from '../models/registry.js';
 export type {
   Budget,
   CompressedDocument,
@@ -15,6 +16,7 @@ export type {
   Unit,
 } from './contract.js';
 export type { Format, Layout } from './page.js';
+export { exit, type ExitOptions } from './exit/exit.js';
 export type { Judgement, SentenceScorer } from './exit/sentence-scorer.js';
 export { sentences, type SentencesOptions } from './exit/sentences.js';
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';

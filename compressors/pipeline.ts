@@ -168,12 +168,11 @@ export class Pipeline implements Compressor {
 
     const limit = timeLimit(this.#settings.deadline, request.signal);
     try {
-      const result = await this.#run(request.query, documents, invalid, budget, limit);
+      const { result, isHurried } = await this.#run(request.query, documents, invalid, budget, limit);
       request.signal?.throwIfAborted();
       // What a deadline or a failure left undone is not the answer for the next time.
-      if (resultKey !== undefined && result.stages.every((stage) => stage.error === undefined)) {
-        this.#results.set(resultKey, result);
-      }
+      const isWhole = !isHurried && result.stages.every((stage) => stage.error === undefined);
+      if (resultKey !== undefined && isWhole) this.#results.set(resultKey, result);
       return result;
     } finally {
       limit.clear();
@@ -186,7 +185,7 @@ export class Pipeline implements Compressor {
     invalid: readonly Decision[],
     budget: Budget | undefined,
     { signal, deadline }: TimeLimit,
-  ): Promise<CompressionResult> {
+  ): Promise<{ result: CompressionResult; isHurried: boolean }> {
     const counting: StageContext = { counter: this.counter, signal, deadline, breathe: breathing(signal) };
     const { state: read, before, report } = await this.#read(query, documents, invalid, counting);
     const tokensBefore = sum(before);
@@ -203,7 +202,7 @@ export class Pipeline implements Compressor {
       tokensAfter: fitting.rendering.tokens,
       milliseconds: performance.now() - started,
     });
-    return {
+    const result = {
       context: fitting.rendering.context,
       documents: compressedDocuments(state, fitting.rendering, before, this.counter),
       tokens: {
@@ -215,6 +214,7 @@ export class Pipeline implements Compressor {
       decisions: [...state.decisions, ...fitting.decisions],
       stages: reports,
     };
+    return { result, isHurried: state.isHurried === true };
   }
 
   /** Documents to pages to blocks. A document that cannot be read is one block, as it stands. */

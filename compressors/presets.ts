@@ -1,5 +1,6 @@
 import type { Compressor } from './contract.js';
 import { ConfigurationError } from '../settings/configuration-error.js';
+import { exit } from './exit/exit.js';
 import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
 import { zipfit } from './zipfit/zipfit.js';
@@ -9,6 +10,7 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   htmlrag: () => htmlrag(),
   zipfit: () => zipfit(),
   sentences: () => sentences(),
+  exit: () => exit(),
 };
 
 /** The stages of each preset, in order. */

@@ -35,12 +35,7 @@ export class Workers {
       bytes.write(content.slice(at, at + COPY_LENGTH), at * 2, 'utf16le');
       await turn();
     }
-    pool ??= new Piscina({
-      filename: fileURLToPath(new URL('./extract-worker.js', import.meta.url)),
-      minThreads: 0,
-      maxThreads: Math.max(1, availableParallelism() - 1),
-      idleTimeout: 30_000,
-    });
+    pool ??= openPool();
     return pool.run({ content: shared, format, name }, { signal });
   }
 
@@ -52,4 +47,16 @@ export class Workers {
     pool = undefined;
     await closing.destroy();
   }
+}
+
+function openPool(): Piscina<ExtractTask, Page> {
+  const opened = new Piscina<ExtractTask, Page>({
+    filename: fileURLToPath(new URL('./extract-worker.js', import.meta.url)),
+    minThreads: 0,
+    maxThreads: Math.max(1, availableParallelism() - 1),
+    idleTimeout: 30_000,
+  });
+  // A thread that dies takes its task with it, which is told so; without a listener it would take the process.
+  opened.on('error', () => undefined);
+  return opened;
 }

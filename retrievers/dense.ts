@@ -7,22 +7,11 @@ import { ConfigurationError } from '../settings/configuration-error.js';
 import { extractPage } from '../compressors/extract.js';
 import { BLOCK } from '../compressors/page.js';
 import { validate } from '../settings/validate.js';
+import type { EmbeddingModel } from '../models/encoder/embedding-model.js';
 import { writeWhole } from '../models/write-whole.js';
 import { HnswIndex } from './hnsw.js';
 import type { Retriever, RetrieveOptions } from './retriever.js';
 import { Vectors, type Neighbour, type Precision } from './vectors.js';
-
-/** What makes vectors of texts; `Embedder` of ragpress is one. */
-export interface EmbeddingModel {
-  readonly dimensions: number;
-  /** Its name and version: an index of one is not read with another. */
-  readonly model?: string;
-  /** @returns a vector of length 1 a text */
-  embed(
-    texts: readonly string[],
-    options?: { readonly signal?: AbortSignal },
-  ): Promise<readonly Float32Array[]>;
-}
 
 export interface DenseOptions {
   readonly embedder: EmbeddingModel;

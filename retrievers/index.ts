@@ -1,7 +1,8 @@
 export { Bm25Retriever, type Bm25Options } from './bm25.js';
-export { DenseRetriever, type DenseOptions, type EmbeddingModel } from './dense.js';
+export { DenseRetriever, type DenseOptions } from './dense.js';
 export { decodeText, type DecodedText } from './decode.js';
 export { Embedder, type EmbedderOptions } from '../models/encoder/embedder.js';
+export type { EmbeddingModel } from '../models/encoder/embedding-model.js';
 export { readFolder, type FolderContents, type FolderOptions } from './folder.js';
 export {
   HybridRetriever,

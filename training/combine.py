@@ -20,7 +20,6 @@ from data import SETS, WINDOW_TOKENS, Question, Window, index_terms, is_held, lo
 
 MIDDLE = 0.5  # as in model.py
 FLOOR = -8.0  # the logit of what was not scored, and the least that any feature takes from one
-TOKENS_A_RUN = 4_096
 RECALL_AT_TAU = 0.92
 
 
@@ -43,31 +42,14 @@ class Graph:
     slope: float
 
     def outputs_of(self, rows: list[Window]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """[tokens, 3] and [tokens, query tokens] of each window, windows of like length together."""
-        out: list = [None] * len(rows)
-        batch: list[int] = []
-
-        def flush() -> None:
-            if not batch:
-                return
-            shape = (len(batch), len(rows[batch[0]].ids))
-            feeds = {name: np.zeros(shape, np.int64) for name in ("input_ids", "attention_mask", "token_kinds")}
-            for at, i in enumerate(batch):
-                size = len(rows[i].ids)
-                feeds["input_ids"][at, :size] = rows[i].ids
-                feeds["token_kinds"][at, :size] = rows[i].kinds
-                feeds["attention_mask"][at, :size] = 1
-            numbers, cosines = self.session.run(None, feeds)
-            for at, i in enumerate(batch):
-                size = len(rows[i].ids)
-                out[i] = numbers[at, :size].astype(np.float64), cosines[at, :size, : rows[i].query].astype(np.float64)
-            batch.clear()
-
-        for i in sorted(range(len(rows)), key=lambda i: -len(rows[i].ids)):
-            if batch and (len(batch) + 1) * len(rows[batch[0]].ids) > TOKENS_A_RUN:
-                flush()
-            batch.append(i)
-        flush()
+        """[tokens, 3] and [tokens, query tokens] of each window. Each is run alone, as models/session.ts does: int8
+        activations take their scale from all that is in a run, and with others beside it a sentence's probability moves by
+        up to 0.2."""
+        out = []
+        for row in rows:
+            feeds = {"input_ids": row.ids, "attention_mask": [1] * len(row.ids), "token_kinds": row.kinds}
+            numbers, cosines = self.session.run(None, {name: np.array([values]) for name, values in feeds.items()})
+            out.append((numbers[0].astype(np.float64), cosines[0, :, : row.query].astype(np.float64)))
         return out
 
     def pass_of(self, question: Question, rows: list[Window], outputs: list) -> Pass:
@@ -393,6 +375,7 @@ def main() -> None:
     config["tau"] = max(fine) if fine else 0.01
     config.update(combination.as_config())
     config["secondPass"] = args.second
+    config["secondDocuments"] = SECOND_DOCUMENTS
     (args.model / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     for name in SETS:
         found, kept = at_threshold(held[name], chosen[name], config["tau"])

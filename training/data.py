@@ -110,24 +110,48 @@ def foreign(question: Question, other: Question) -> Question:
     )
 
 
-# Index terms and BM25, as compressors/words.ts and compressors/bm25.ts have them (for scripts that space their words).
+# Index terms and BM25, as compressors/words.ts and compressors/bm25.ts have them (but for Thai, Lao, Khmer and Burmese,
+# which are cut there by ICU's dictionaries).
 
-_WORD = re.compile(r"[^\W_]+(?:(?<=\d)[.,](?=\d)[^\W_]+)*")
+
+def _ranges(codes: list[int]) -> str:
+    """A regular expression's class of characters."""
+    out, first = "", None
+    for code, following in zip(codes, [*codes[1:], -1]):
+        first = code if first is None else first
+        if following != code + 1:
+            out += f"\\u{first:04x}-\\u{code:04x}"
+            first = None
+    return out
+
+
+_WORD_CODES = [code for code in range(0x10000) if unicodedata.category(chr(code))[0] in "LNM"]
+_PAIRED = ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "HIRAGANA", "KATAKANA", "HANGUL")
+_CJK_CODES = [code for code in _WORD_CODES if unicodedata.name(chr(code), "").startswith(_PAIRED)]
+_CJK = _ranges(_CJK_CODES)
+_LETTER = _ranges(sorted({*_WORD_CODES} - {*_CJK_CODES})) + "\\U00010000-\\U0010ffff"
+_WORD = re.compile(f"[{_CJK}]+|[{_LETTER}]+(?:(?<=[0-9])[.,](?=[0-9])[{_LETTER}]+)*")
+_MARKS = re.compile("[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")
 
 
 @lru_cache(maxsize=1 << 20)
 def index_terms(text: str) -> list[str]:
-    return [_fold(word) for word in _WORD.findall(text)]
+    terms = []
+    for word in _WORD.findall(text):
+        if re.match(f"[{_CJK}]", word):
+            terms += [_fold(word[i : i + 2]) for i in range(max(1, len(word) - 1))]
+        else:
+            terms.append(_fold(word))
+    return terms
 
 
 def _fold(word: str) -> str:
     if not word.isascii():
-        word = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+        word = _MARKS.sub("", unicodedata.normalize("NFKD", word)).lower()
+        return unicodedata.normalize("NFC", word).replace("ß", "ss").replace("\u0649", "\u064a").replace("\u0629", "\u0647")
     word = word.lower()
-    if word.isascii() and word[:1].isdigit():
-        return word.replace(",", "")
     if len(word) < 4 or not word.endswith("s"):
-        return word
+        return word.replace(",", "")
     # Harman's S-stemmer (1991).
     if word.endswith("ies"):
         return word if word[-4] in "ae" else word[:-3] + "y"

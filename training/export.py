@@ -18,7 +18,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
-from data import CLS, COLON, MATCH, PAD, PLAIN, QUERY, QUERY_TOKENS, SEP, TITLE_TOKENS, WINDOW_TOKENS
+from data import CLS, COLON, MATCH, PAD, PIN_TOKENS, PLAIN, QUERY, QUERY_TOKENS, SEP, TITLE_TOKENS, WINDOW_TOKENS
 from model import MIDDLE, MINILM, Encoder, Evidence
 
 OPSET = 17
@@ -119,7 +119,7 @@ def main() -> None:
         "middle": MIDDLE,
         "channels": ["value", "weight", "relevance"],
         "weightClamp": 15,
-        "window": {"tokens": WINDOW_TOKENS, "query": QUERY_TOKENS, "title": TITLE_TOKENS},
+        "window": {"tokens": WINDOW_TOKENS, "query": QUERY_TOKENS, "title": TITLE_TOKENS, "pin": PIN_TOKENS},
         "tokens": {"cls": CLS, "sep": SEP, "colon": COLON, "pad": PAD},
         "kinds": {"plain": PLAIN, "match": MATCH, "query": QUERY},
         **file_facts(args.out),

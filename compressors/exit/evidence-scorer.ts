@@ -1,10 +1,11 @@
 import type { State, StageContext, Unit } from '../contract.js';
-import { blockText } from '../unit.js';
 import { indexTerms, queryTerms } from '../words.js';
-import { CHANNELS, type EvidenceEncoder } from '../../models/encoder/evidence-encoder.js';
+import type { EvidenceEncoder } from '../../models/encoder/evidence-encoder.js';
 import { combine } from './combination.js';
 import { FEATURES, sentenceFeatures, type Feature } from './features.js';
 import { lexicalScorer } from './lexical-scorer.js';
+import { pageSections, sectionScores, type PageSection } from './page-sections.js';
+import { Readings } from './readings.js';
 import type { Judgement, SentenceScorer } from './sentence-scorer.js';
 import { windows, type EncodedText, type Section, type Window, type WindowRules } from './windows.js';
 
@@ -21,21 +22,51 @@ const NOTHING_SHARE = 0.1;
 /** Part of the time left that the windows read so far must leave for the rest of the pipeline. */
 const TIME_SHARE = 0.8;
 
-/** Weights of a softmax are taken from logits no further out. */
-const WEIGHT_LIMIT = 15;
+/** Part of a request's tokens that is left for the second pass where there is one. */
+const SECOND_SHARE = 1 / 3;
 
-/** Sentences under one title and heading, as the encoder reads them. */
-interface PageSection {
-  readonly title: string;
-  /** Indices of units. */
-  readonly units: number[];
-  bm25: number;
+/** A request's sentences, and what is known of them before the encoder reads any. */
+interface Asked {
+  readonly query: string;
+  readonly terms: Uint32Array;
+  readonly units: readonly Unit[];
+  readonly sections: readonly PageSection[];
+  /** By unit. */
+  readonly bm25: ArrayLike<number>;
+}
+
+/** Sections as the encoder reads them, the likeliest first. */
+interface Encoded {
+  readonly query: EncodedText;
+  readonly sections: readonly Section[];
+  /** Their places in `Asked.sections`. */
+  readonly places: readonly number[];
+}
+
+/** What the encoder said; `second` where there was a second pass. */
+interface Passes {
+  readonly first: Readings;
+  readonly second: Readings | undefined;
+  /** Whether the second pass read all that it should have. */
+  readonly isWhole: boolean;
+  readonly isHurried: boolean;
+}
+
+/** What may be read, and how fast that has gone. */
+interface Allowance {
+  tokens: number;
+  readonly began: number;
+  windows: number;
+  /** Whether the time ended before the tokens did. */
+  isHurried: boolean;
 }
 
 /**
  * EXIT in one pass: the encoder reads the question with as many sentences as a window holds and judges each in the
- * light of the others; a few more features (features.ts) make of its logits a probability that means the same for any
- * question. A question in a script that the encoder does not know is left to BM25.
+ * light of the others. Where there are several documents it reads the likeliest sections again beside the best
+ * sentence, which may name what the question only describes. A few more features (features.ts) make of its logits a
+ * probability that means the same for any question. A question in a script that the encoder does not know is left to
+ * BM25.
  */
 export class EvidenceScorer implements SentenceScorer {
   readonly name: string;
@@ -58,65 +89,140 @@ export class EvidenceScorer implements SentenceScorer {
     state: State,
     context: StageContext,
   ): Promise<Judgement> {
-    const lexical = await this.#lexical.score(query, units, state, context);
-    if (!isLatin(query))
+    if (!isLatin(query)) {
+      const lexical = await this.#lexical.score(query, units, state, context);
       return { ...lexical, by: `${this.#lexical.name}, the query's script being none of ${this.name}'s` };
-    const sections = sectionsOf(state, units, lexical.scores);
-    const read = await this.#read(query, units, sections, context);
-    return this.#judge(query, units, sections, lexical.scores, read, context);
+    }
+    const terms = queryTerms(query);
+    const sections = pageSections(state, units);
+    const bm25 = await sectionScores(terms, state, units, sections, context);
+    const asked = { query, terms, units, sections, bm25 };
+    return this.#judge(asked, await this.#passes(asked, context), context);
   }
 
-  /** Reads the likeliest sections until the tokens or the time is used up. */
-  async #read(
-    query: string,
-    units: readonly Unit[],
-    sections: readonly PageSection[],
+  async #passes(asked: Asked, context: StageContext): Promise<Passes> {
+    const { settings } = this.#encoder;
+    const encoded = await this.#encodeSections(asked, context);
+    const isTwice = settings.secondPass && isSeveral(asked.sections);
+    const all = this.#options.maxTokens;
+    const allowance = {
+      tokens: isTwice ? (1 - SECOND_SHARE) * all : all,
+      began: performance.now(),
+      windows: 0,
+      isHurried: false,
+    };
+    const first = new Readings(settings);
+    await this.#read(
+      windows(encoded.query, encoded.sections, this.#rules),
+      encoded,
+      allowance,
+      first,
+      context,
+    );
+    if (!isTwice) return { first, second: undefined, isWhole: true, isHurried: allowance.isHurried };
+    const again = this.#likeliest(asked, encoded, first);
+    const second = new Readings(settings);
+    allowance.tokens += SECOND_SHARE * all;
+    const isWhole = await this.#read(
+      windows(encoded.query, again.sections, this.#rules, again.pinned),
+      again,
+      allowance,
+      second,
+      context,
+    );
+    return { first, second, isWhole, isHurried: allowance.isHurried };
+  }
+
+  /** The likeliest sections by BM25, as many as may be read. */
+  async #encodeSections(
+    { query, terms, units, sections, bm25 }: Asked,
     context: StageContext,
-  ): Promise<Readings> {
-    const terms = new Set(queryTerms(query));
-    const asked = this.#encode(query, new Set());
-    const order = sections.map((_, at) => at).sort((a, b) => sections[b]!.bm25 - sections[a]!.bm25 || a - b);
-    const likeliest: number[] = [];
+  ): Promise<Encoded> {
+    const wanted = new Set(terms);
+    const best = sections.map((section) => highest(section.units, (index) => bm25[index]!));
+    const order = sections.map((_, at) => at).sort((a, b) => best[b]! - best[a]! || a - b);
+    const places: number[] = [];
     const encoded: Section[] = [];
     let tokens = 0;
     for (const at of order) {
-      if (tokens >= this.#options.maxTokens) break;
-      await context.breathe();
-      const { title, units: indices } = sections[at]!;
       const sentences = [];
-      for (const [place, index] of indices.entries()) {
-        if (place % 16 === 15) await context.breathe();
-        const text = this.#encode(units[index]!.text, terms);
+      for (const index of sections[at]!.units) {
+        if (tokens >= this.#options.maxTokens) break;
+        await context.breathe();
+        const text = this.#encode(units[index]!.text, wanted);
         tokens += text.ids.length;
         sentences.push({ index, text });
-        if (tokens >= this.#options.maxTokens) break;
       }
-      likeliest.push(at);
-      encoded.push({ title: this.#encode(title, terms), sentences });
+      if (sentences.length === 0) break;
+      places.push(at);
+      encoded.push({ title: this.#encode(sections[at]!.title, wanted), sentences });
     }
+    return { query: this.#encode(query, new Set()), sections: encoded, places };
+  }
 
-    const readings = new Readings(units.length, sections.length);
-    const began = performance.now();
-    const all = windows(asked, encoded, this.#rules);
-    for (const [count, window] of all.entries()) {
-      const spent = performance.now() - began;
-      const left = TIME_SHARE * (context.deadline - performance.now());
-      if (count > 0 && spent / count > left && !this.#encoder.isKnown(window)) break;
-      readings.add(window, await this.#encoder.read(window, context.signal), likeliest);
+  /** The sections that the first pass finds best, and of all sentences the best with its title. */
+  #likeliest(
+    { sections }: Asked,
+    encoded: Encoded,
+    first: Readings,
+  ): Encoded & { readonly pinned: EncodedText } {
+    const { secondDocuments, kinds, tokens } = this.#encoder.settings;
+    const best = sections.map(({ units }) => highest(units, (index) => first.logit(index)));
+    // In the order of the request, so that of equals the earlier one comes first.
+    const chosen = encoded.places
+      .map((place, at) => ({ place, section: encoded.sections[at]! }))
+      .sort((a, b) => best[b.place]! - best[a.place]! || a.place - b.place)
+      .slice(0, secondDocuments);
+    const { title, sentences } = chosen[0]!.section;
+    const colon = { ids: [tokens.colon], kinds: [kinds.plain] };
+    const sentence = sentences.reduce((most, one) =>
+      first.logit(one.index) > first.logit(most.index) ? one : most,
+    );
+    const pinned = joinTexts([title, colon, sentence.text]);
+    return {
+      query: encoded.query,
+      sections: chosen.map(({ section }) => section),
+      places: chosen.map(({ place }) => place),
+      pinned,
+    };
+  }
+
+  /**
+   * The first window of a request is read whatever is allowed.
+   * @returns whether all windows were read before the tokens or the time was used up
+   */
+  async #read(
+    all: readonly Window[],
+    { places }: Encoded,
+    allowance: Allowance,
+    readings: Readings,
+    context: StageContext,
+  ): Promise<boolean> {
+    for (const window of all) {
+      const length = window.ids.length;
+      const pace = (performance.now() - allowance.began) / Math.max(1, allowance.windows);
+      const isLate = pace > TIME_SHARE * (context.deadline - performance.now());
+      if (allowance.windows > 0) {
+        if (length > allowance.tokens) return false;
+        if (isLate && !this.#encoder.isKnown(window)) {
+          allowance.isHurried = true;
+          return false;
+        }
+      }
+      readings.add(window, await this.#encoder.read(window, context.signal), places);
+      allowance.tokens -= length;
+      allowance.windows++;
+      await context.breathe();
     }
-    return readings;
+    return true;
   }
 
   async #judge(
-    query: string,
-    units: readonly Unit[],
-    sections: readonly PageSection[],
-    bm25: ArrayLike<number>,
-    readings: Readings,
+    { terms, units, sections, bm25 }: Asked,
+    { first, second, isWhole, isHurried }: Passes,
     context: StageContext,
   ): Promise<Judgement> {
     const { combination, tau, lengthExponent } = this.#encoder.settings;
-    const { floor } = combination;
     const indices = sections.flatMap((section) => section.units);
     const sentences = sections.flatMap(({ units: members }, section) =>
       members.map((index) => ({
@@ -124,24 +230,26 @@ export class EvidenceScorer implements SentenceScorer {
         terms: units[index]!.terms,
         words: wordsIn(units[index]!.text),
         bm25: bm25[index]!,
-        logit: Math.max(floor, readings.logit(index) ?? floor),
+        logit: first.logit(index),
+        match: first.match(index),
+        second: secondLogit(first, second, index, combination.floor),
       })),
     );
     await context.breathe();
-    const described = sections.map(({ title }, at) => ({ title, relevance: readings.relevance(at) }));
+    const described = sections.map(({ title }, at) => ({ title, relevance: first.relevance(at) }));
     const features = sentenceFeatures(
       sentences,
       described,
-      queryTerms(query),
-      readings.windowRelevance,
-      floor,
+      terms,
+      first.windowRelevance ?? 0,
+      combination.floor,
     );
     const columns = combination.features.map((name) => features[name as Feature]);
     const threshold = this.#options.threshold ?? tau;
     const scores = new Float64Array(units.length);
     for (const [at, index] of indices.entries()) {
       if (at % 256 === 0) await context.breathe();
-      if (readings.logit(index) === undefined) continue;
+      if (!first.isRead(index)) continue;
       const logit = combine(
         combination,
         columns.map((column) => column[at]!),
@@ -151,23 +259,30 @@ export class EvidenceScorer implements SentenceScorer {
       else if (probability >= NOTHING_SHARE * threshold)
         scores[index] = sigmoid(logit - lengthExponent * Math.log(sentences[at]!.words));
     }
-    const unread = indices.filter((index) => readings.logit(index) === undefined).length;
+    const unread = indices.filter((index) => !first.isRead(index) && units[index]!.text.trim() !== '').length;
+    const limits = [
+      ...(unread > 0 ? [`read ${indices.length - unread} of ${indices.length} sentences`] : []),
+      ...(isWhole ? [] : ['did not end its second pass']),
+    ];
     return {
       scores,
       floor: threshold,
-      ...(unread > 0 && {
-        by: `${this.name}, which read ${indices.length - unread} of ${indices.length} sentences`,
-      }),
+      zero: 'not read',
+      ...(isHurried && { isHurried }),
+      ...(limits.length > 0 && { by: `${this.name}, which ${limits.join(' and ')}` }),
     };
   }
 
-  /** The tokens of a text, and for each whether the word that it stands in is one of the query's. */
+  /**
+   * The tokens of a text, as many as a window holds, and for each whether the word that it stands in is one of the
+   * query's.
+   */
   #encode(text: string, terms: ReadonlySet<number>): EncodedText {
     const { plain, match } = this.#encoder.settings.kinds;
     const ids: number[] = [];
     const kinds: number[] = [];
-    for (const chunk of text.split(/\s+/)) {
-      if (chunk === '') continue;
+    for (const [chunk] of text.matchAll(/\S+/g)) {
+      if (ids.length >= this.#rules.tokens) break;
       const kind = terms.size > 0 && indexTerms(chunk).terms.some((term) => terms.has(term)) ? match : plain;
       for (const id of this.#encoder.chunkIds(chunk)) {
         ids.push(id);
@@ -185,78 +300,21 @@ export function checkFeatures(names: readonly string[]): void {
     throw new Error(`the model wants a feature ${unknown}, which this version does not have`);
 }
 
-/**
- * What the encoder said, token by token: of each sentence the mean of its tokens' values under the softmax of their
- * weights, over all windows that it stands in.
- */
-class Readings {
-  windowRelevance = -Infinity;
-  readonly #weights: Float64Array;
-  readonly #values: Float64Array;
-  readonly #titleWeights: Float64Array;
-  readonly #relevance: Float64Array;
-
-  constructor(sentences: number, sections: number) {
-    this.#weights = new Float64Array(sentences);
-    this.#values = new Float64Array(sentences);
-    this.#titleWeights = new Float64Array(sections);
-    this.#relevance = new Float64Array(sections);
-  }
-
-  /** @param order the sections as the windows were made of them */
-  add({ owners }: Window, outputs: Float32Array, order: readonly number[]): void {
-    for (const [token, owner] of owners.entries()) {
-      if (owner === -1) continue;
-      const [value, logit, relevance] = outputs.subarray(CHANNELS * token, CHANNELS * (token + 1));
-      const weight = Math.exp(Math.min(WEIGHT_LIMIT, Math.max(-WEIGHT_LIMIT, logit!)));
-      if (owner >= 0) {
-        this.#weights[owner]! += weight;
-        this.#values[owner]! += weight * value!;
-      } else {
-        const section = order[-2 - owner]!;
-        this.#titleWeights[section]! += weight;
-        this.#relevance[section]! += weight * relevance!;
-      }
-    }
-    this.windowRelevance = Math.max(this.windowRelevance, outputs[CHANNELS - 1]!);
-  }
-
-  /** Of a unit; undefined where it was not read. */
-  logit(index: number): number | undefined {
-    const weight = this.#weights[index]!;
-    return weight > 0 ? this.#values[index]! / weight : undefined;
-  }
-
-  /** Of a section, by its title; 0 where that was not read. */
-  relevance(section: number): number {
-    const weight = this.#titleWeights[section]!;
-    return weight > 0 ? this.#relevance[section]! / weight : 0;
-  }
+function secondLogit(first: Readings, second: Readings | undefined, index: number, floor: number): number {
+  const again = second?.logit(index) ?? floor;
+  return again > floor ? again : first.logit(index);
 }
 
-/** The units to be read, by document and nearest heading. */
-function sectionsOf(state: State, units: readonly Unit[], bm25: ArrayLike<number>): PageSection[] {
-  const sections: PageSection[] = [];
-  const byKey = new Map<string, PageSection>();
-  for (const [index, unit] of units.entries()) {
-    const page = state.pages[unit.document];
-    if (!page || unit.layout.type === 'heading') continue;
-    const heading = unit.needs.at(-1) ?? -1;
-    const key = `${unit.document}:${heading}`;
-    let section = byKey.get(key);
-    if (!section) {
-      const title = [
-        state.documents[unit.document]!.title ?? page.title ?? '',
-        heading < 0 ? '' : blockText(page, heading),
-      ];
-      section = { title: [...new Set(title.filter((part) => part !== ''))].join(' - '), units: [], bm25: 0 };
-      byKey.set(key, section);
-      sections.push(section);
-    }
-    section.units.push(index);
-    section.bm25 = Math.max(section.bm25, bm25[index]!);
-  }
-  return sections;
+function isSeveral(sections: readonly PageSection[]): boolean {
+  return sections.some(({ document }) => document !== sections[0]!.document);
+}
+
+function highest(indices: readonly number[], scoreOf: (index: number) => number): number {
+  return indices.reduce((most, index) => Math.max(most, scoreOf(index)), -Infinity);
+}
+
+function joinTexts(texts: readonly EncodedText[]): EncodedText {
+  return { ids: texts.flatMap(({ ids }) => ids), kinds: texts.flatMap(({ kinds }) => kinds) };
 }
 
 /** Whether most letters of a text are of the script that the encoder was trained on. */
@@ -266,7 +324,7 @@ function isLatin(text: string): boolean {
 }
 
 function wordsIn(text: string): number {
-  return Math.max(1, text.split(/\s+/).filter((word) => word !== '').length);
+  return Math.max(1, text.match(/\S+/g)?.length ?? 0);
 }
 
 function sigmoid(logit: number): number {

@@ -13,7 +13,7 @@ export interface ExitOptions {
   readonly registry?: ModelRegistry;
   /** Probability from which a sentence is kept where there is no budget, 0 to 1. Default the model's own. */
   readonly threshold?: number;
-  /** Tokens that the encoder reads for one request at most, the likeliest by BM25 first. Default 6,144. */
+  /** Tokens that the encoder reads for one request at most, 512 or more, the likeliest by BM25 first. Default 6,144. */
   readonly maxTokens?: number;
   /** Threads of one run. Default as many as there are processors, at most 4. */
   readonly threads?: number;
@@ -23,7 +23,7 @@ const optionsSchema = z.strictObject({
   model: z.string().min(1).optional(),
   registry: z.instanceof(ModelRegistry, { error: 'give a ModelRegistry' }).optional(),
   threshold: z.number().min(0).max(1).optional(),
-  maxTokens: z.int().min(64).default(6_144),
+  maxTokens: z.int().min(512).default(6_144),
   threads: z.int().min(1).optional(),
 });
 

@@ -10,6 +10,10 @@ export interface ReadSentence {
   readonly bm25: number;
   /** The encoder's; the floor where it was not read. */
   readonly logit: number;
+  /** How well the query's tokens are matched in it (readings.ts). */
+  readonly match: number;
+  /** The logit of the second pass; that of the first where there was none. */
+  readonly second: number;
 }
 
 export interface ReadSection {
@@ -20,6 +24,8 @@ export interface ReadSection {
 
 export const FEATURES = [
   'logit',
+  'match',
+  'matchBelowBest',
   'belowBest',
   'logShare',
   'previous',
@@ -36,13 +42,15 @@ export const FEATURES = [
   'linksTo',
   'logWords',
   'logSentences',
+  'second',
 ] as const;
 
 export type Feature = (typeof FEATURES)[number];
 
 /**
  * What is known of each sentence beside the encoder's logit: how it stands to the others, to its neighbours and its
- * section, what BM25 says, and whether sections mention each other (for questions whose answer is two steps away).
+ * section, what BM25 says, and whether sections mention each other (for questions whose answer is two steps away). As
+ * `features` in training/combine.py has it, for sections in place of documents.
  * @param sentences by section, then in order
  * @param query its distinct telling terms (words.ts, `queryTerms`)
  * @param windowRelevance the highest of the encoder's windows
@@ -63,6 +71,7 @@ export function sentenceFeatures(
     index > 0 && index < count && sentences[index]!.section === sentences[index - 1]!.section;
   const logits = column(({ logit }) => logit);
   const peak = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
+  const bestMatch = sentences.reduce((most, { match }) => Math.max(most, match), -Infinity);
   const total = peak + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - peak), 0));
   const best = new Float64Array(sections.length).fill(floor);
   for (const { section, logit } of sentences) best[section] = Math.max(best[section]!, logit);
@@ -77,6 +86,8 @@ export function sentenceFeatures(
   const bestRelevance = sections.reduce((most, { relevance }) => Math.max(most, relevance), -Infinity);
   return {
     logit: logits,
+    match: column(({ match }) => match),
+    matchBelowBest: column(({ match }) => match - bestMatch),
     belowBest: column(({ logit }) => logit - peak),
     logShare: column(({ logit }) => logit - total),
     previous: column((_, index) => (follows(index) ? logits[index - 1]! : floor)),
@@ -93,6 +104,7 @@ export function sentenceFeatures(
     linksTo,
     logWords: column(({ words }) => Math.log(Math.max(1, words))),
     logSentences: column(() => Math.log(count)),
+    second: column(({ second }) => second),
   };
 }
 

@@ -29,9 +29,9 @@ export async function selectSentences(
       ? { ...unit, score: judgement.scores[index]! }
       : unit,
   );
-  const judged = { ...state, units: scored };
+  const judged = { ...state, units: scored, ...(judgement.isHurried && { isHurried: true }) };
   return context.budget === undefined
-    ? fromFloor(judged, judgement.floor, stage, judgement.by ?? scorer.name)
+    ? fromFloor(judged, judgement, stage, judgement.by ?? scorer.name)
     : { ...judged, decisions: [...state.decisions, ...unusual(judged, judgement, stage)] };
 }
 
@@ -45,7 +45,7 @@ function checkScores({ scores }: Judgement, { name }: SentenceScorer, units: rea
   }
 }
 
-function fromFloor(state: State, floor: number, stage: string, by: string): State {
+function fromFloor(state: State, { floor, zero }: Judgement, stage: string, by: string): State {
   const chosen = new Set(
     state.units.filter(({ score, layout }) =>
       score === undefined ? layout.type !== 'heading' : score > 0 && score >= floor,
@@ -71,7 +71,7 @@ function fromFloor(state: State, floor: number, stage: string, by: string): Stat
           ? 'a heading of nothing kept'
           : unit.score > 0
             ? `${by}: below ${floor.toFixed(2)}`
-            : `${by}: nothing of the query in it`,
+            : `${by}: ${zero ?? 'nothing of the query in it'}`,
     });
   }
   return { ...state, units, decisions };

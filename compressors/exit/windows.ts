@@ -16,14 +16,17 @@ export interface Window {
   readonly kinds: number[];
   /** By token: the index of its sentence, `-2 - section` for a title's, -1 for neither. */
   readonly owners: number[];
+  /** How many tokens of the query it begins with, from the second on. */
+  readonly query: number;
 }
 
 export interface WindowRules {
   /** Tokens of a window. */
   readonly tokens: number;
-  /** Tokens of the query, and of a title, that are read. */
+  /** Tokens of the query, of a title, and of a pinned sentence with its title that are read. */
   readonly query: number;
   readonly title: number;
+  readonly pin: number;
   readonly cls: number;
   readonly sep: number;
   readonly colon: number;
@@ -35,19 +38,25 @@ export interface WindowRules {
 /**
  * `[CLS] query [SEP] title: sentences [SEP] title: sentences [SEP] …`. A section that fits into a window of its own is
  * not split; one that does not goes on in the next window, with its title and its last sentence again, so that no
- * sentence lacks the one before it. A sentence longer than a window is cut.
+ * sentence lacks the one before it. A sentence longer than a window is cut. As `windows` in training/data.py has it.
  * @param sections the likeliest first: those that share a window are read for each other
+ * @param pinned stands after the query in every window, and is not scored
  */
-export function windows(query: EncodedText, sections: readonly Section[], rules: WindowRules): Window[] {
-  const head = [rules.cls, ...query.ids.slice(0, rules.query), rules.sep];
-  const room = rules.tokens - head.length;
+export function windows(
+  query: EncodedText,
+  sections: readonly Section[],
+  rules: WindowRules,
+  pinned?: EncodedText,
+): Window[] {
+  const head = windowHead(query, rules, pinned);
+  const room = rules.tokens - head.ids.length;
   const all: Window[] = [];
-  let window: Window | undefined;
   const open = (): Window => {
-    const opened = { ids: [...head], kinds: head.map(() => rules.asked), owners: head.map(() => -1) };
+    const opened = { ...head, ids: [...head.ids], kinds: [...head.kinds], owners: [...head.owners] };
     all.push(opened);
     return opened;
   };
+  let window: Window | undefined;
   for (const [at, { title, sentences }] of sections.entries()) {
     const titleLength = Math.min(title.ids.length, rules.title);
     const addTitle = (to: Window) => {
@@ -55,28 +64,39 @@ export function windows(query: EncodedText, sections: readonly Section[], rules:
       mark(to, rules.colon, rules.plain);
     };
     const longest = room - titleLength - 2;
-    const lengths = sentences.map(({ text }) => Math.min(text.ids.length, longest));
-    const whole = titleLength + 2 + lengths.reduce((sum, length) => sum + length, 0);
+    const pieces = sentences
+      .filter(({ text }) => text.ids.length > 0)
+      .map(({ index, text }) => ({ index, text, length: Math.min(text.ids.length, longest) }));
+    const whole = titleLength + 2 + pieces.reduce((sum, { length }) => sum + length, 0);
     const left = window ? rules.tokens - window.ids.length : 0;
     if (!window || (whole > left && (whole <= room || left < Math.floor(room / 3)))) window = open();
     addTitle(window);
-    for (const [place, { index, text }] of sentences.entries()) {
-      const length = lengths[place]!;
-      if (length === 0) continue;
+    for (const [place, { index, text, length }] of pieces.entries()) {
       if (window.ids.length + length + 1 > rules.tokens) {
         mark(window, rules.sep, rules.plain);
         window = open();
         addTitle(window);
-        const previous = sentences[place - 1];
-        const overlap = lengths[place - 1] ?? 0;
-        if (previous && window.ids.length + overlap + length + 1 <= rules.tokens)
-          add(window, previous.text, overlap, previous.index);
+        const previous = pieces[place - 1];
+        if (previous && window.ids.length + previous.length + length + 1 <= rules.tokens)
+          add(window, previous.text, previous.length, previous.index);
       }
       add(window, text, length, index);
     }
     mark(window, rules.sep, rules.plain);
   }
   return all;
+}
+
+function windowHead(query: EncodedText, rules: WindowRules, pinned: EncodedText | undefined): Window {
+  const asked = query.ids.slice(0, rules.query);
+  const ids = [rules.cls, ...asked, rules.sep];
+  const kinds = ids.map(() => rules.asked);
+  const head = { ids, kinds, owners: ids.map(() => -1), query: asked.length };
+  if (pinned) {
+    add(head, pinned, Math.min(pinned.ids.length, rules.pin), -1);
+    mark(head, rules.sep, rules.plain);
+  }
+  return head;
 }
 
 function add({ ids, kinds, owners }: Window, text: EncodedText, length: number, owner: number): void {

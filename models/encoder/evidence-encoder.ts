@@ -6,7 +6,7 @@ import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../registry.js';
-import { Session, type SessionMemory, type ModelTensors } from '../session.js';
+import { Session, type ModelTensor, type ModelTensors, type SessionMemory } from '../session.js';
 import { Tokenizer } from '../tokenizer.js';
 
 export interface EvidenceEncoderOptions {
@@ -24,14 +24,8 @@ const optionsSchema = z.strictObject({
   threads: z.int().min(1).optional(),
 });
 
-const settingsSchema = z.object({
-  graph: z.string().default('model.onnx'),
-  output: z.string(),
-  window: z.object({ tokens: z.int().min(16), query: z.int().min(1), title: z.int().min(0) }),
-  tokens: z.object({ cls: z.int(), sep: z.int(), colon: z.int() }),
-  kinds: z.object({ plain: z.int(), match: z.int(), query: z.int() }),
-  /** From a sentence's features to a probability (compressors/exit/combination.ts). */
-  combination: z.object({
+const combinationSchema = z
+  .object({
     features: z.array(z.string()),
     mean: z.array(z.number()),
     scale: z.array(z.number()),
@@ -40,9 +34,43 @@ const settingsSchema = z.object({
     outputWeights: z.array(z.number()),
     directWeights: z.array(z.number()),
     bias: z.number(),
-    /** The logit of what was not read. */
+    /** The logit of what was not read, and the least that any sentence has. */
     floor: z.number(),
-  }),
+  })
+  .refine(
+    ({ features, mean, scale, hiddenWeights, directWeights }) =>
+      [mean, scale, hiddenWeights, directWeights].every(({ length }) => length === features.length),
+    'give a mean, a scale and weights for each feature',
+  )
+  .refine(
+    ({ hiddenWeights, hiddenBias, outputWeights }) =>
+      [hiddenBias, ...hiddenWeights].every(({ length }) => length === outputWeights.length),
+    'give weights for each hidden unit',
+  );
+
+const settingsSchema = z.object({
+  graph: z.string().default('model.onnx'),
+  /** Names of what comes out: `CHANNELS` numbers a token, and each token's cosine with each of the query's. */
+  outputs: z.tuple([z.string(), z.string()]),
+  /** What a cosine weighs in a logit beside the numbers, and the cosine that says neither yes nor no. */
+  slope: z.number(),
+  middle: z.number(),
+  /** Weights of a softmax are taken from logits no further out. */
+  weightClamp: z.number(),
+  /** Tokens of a window, and how many of them the query, a title and a pinned sentence may take. */
+  window: z
+    .object({ tokens: z.int(), query: z.int().min(1), title: z.int().min(0), pin: z.int().min(1) })
+    .refine(
+      ({ tokens, query, title, pin }) => tokens - query - pin - 3 >= 3 * (title + 2),
+      'query, title and pin leave no room for sentences',
+    ),
+  tokens: z.object({ cls: z.int(), sep: z.int(), colon: z.int() }),
+  kinds: z.object({ plain: z.int(), match: z.int(), query: z.int() }),
+  /** Whether the likeliest sections are read again with the best sentence pinned, and how many of them. */
+  secondPass: z.boolean(),
+  secondDocuments: z.int().min(1),
+  /** From a sentence's features to a probability (compressors/exit/combination.ts). */
+  combination: combinationSchema,
   /** The probability from which a sentence is kept where there is no budget. */
   tau: z.number().min(0).max(1),
   /** How much of the logarithm of a sentence's length counts against it under a budget. */
@@ -55,6 +83,16 @@ export type EvidenceSettings = z.output<typeof settingsSchema>;
 export interface EncoderInput {
   readonly ids: readonly number[];
   readonly kinds: readonly number[];
+  /** How many tokens of the query it begins with, from the second on. */
+  readonly query: number;
+}
+
+/** What the encoder says of an input. */
+export interface EncoderOutput {
+  /** `CHANNELS` numbers a token, one after the other. */
+  readonly numbers: Float32Array;
+  /** A number a token of the query for each token, one after the other. */
+  readonly cosines: Float32Array;
 }
 
 /** Inputs read before, in bytes of what was read and what came out. */
@@ -75,11 +113,12 @@ export class EvidenceEncoder {
   readonly #threads: number | undefined;
   readonly #tokenizer: Tokenizer;
   readonly #chunks = new LRUCache<string, readonly number[]>({ max: CHUNKS });
-  readonly #read = new LRUCache<string, Float32Array>({
+  readonly #read = new LRUCache<string, EncoderOutput>({
     maxSize: CACHE_BYTES,
-    sizeCalculation: (outputs) => outputs.byteLength + 100,
+    sizeCalculation: ({ numbers, cosines }) => numbers.byteLength + cosines.byteLength + 100,
   });
   #session: Promise<Session> | undefined;
+  #tokensRead = 0;
 
   private constructor(
     { manifest, folder }: ResolvedModel,
@@ -131,32 +170,34 @@ export class EvidenceEncoder {
     await this.#opened();
   }
 
+  /** Tokens that went through the graph so far; what was remembered is not counted. */
+  get tokensRead(): number {
+    return this.#tokensRead;
+  }
+
   /** Whether an input's outputs are remembered. */
   isKnown(input: EncoderInput): boolean {
     return this.#read.has(keyOf(input));
   }
 
   /**
-   * @returns `CHANNELS` numbers a token, one after the other. They depend on this input alone.
+   * @returns what depends on this input alone, to the last bit
    * @throws ModelError `inference`; the signal's reason when aborted
    */
-  async read(input: EncoderInput, signal?: AbortSignal): Promise<Float32Array> {
+  async read(input: EncoderInput, signal?: AbortSignal): Promise<EncoderOutput> {
     const key = keyOf(input);
     const known = this.#read.get(key);
     if (known) return known;
     const session = await this.#opened();
-    const { output } = this.settings;
-    const [result] = await session.run([feedsOf(input)], { outputs: [output], ...(signal && { signal }) });
-    const { data, dims } = result![output]!;
-    if (!(data instanceof Float32Array) || data.length !== CHANNELS * input.ids.length) {
-      throw new ModelError(
-        'inference',
-        this.model,
-        `${this.model} gives [${dims.join(', ')}] where ${CHANNELS} numbers a token were expected; see its model.json`,
-      );
-    }
-    this.#read.set(key, data);
-    return data;
+    const { outputs } = this.settings;
+    const [result] = await session.run([feedsOf(input)], { outputs, ...(signal && { signal }) });
+    const output = {
+      numbers: this.#columns(result![outputs[0]]!, input, CHANNELS),
+      cosines: this.#columns(result![outputs[1]]!, input, input.query),
+    };
+    this.#read.set(key, output);
+    this.#tokensRead += input.ids.length;
+    return output;
   }
 
   /** Of the model's session; undefined before the first input. */
@@ -171,9 +212,30 @@ export class EvidenceEncoder {
     await (await session?.catch(() => undefined))?.close();
   }
 
+  /** The first `count` columns of an output [1, tokens, columns]. */
+  #columns({ data, dims }: ModelTensor, { ids }: EncoderInput, count: number): Float32Array {
+    const width = dims.at(-1)!;
+    if (!(data instanceof Float32Array) || width < count || data.length !== width * ids.length) {
+      throw new ModelError(
+        'inference',
+        this.model,
+        `${this.model} gives [${dims.join(', ')}] where ${count} numbers for each of ${ids.length} tokens were expected; see its model.json`,
+      );
+    }
+    if (width === count) return data;
+    const columns = new Float32Array(ids.length * count);
+    for (let token = 0; token < ids.length; token++)
+      columns.set(data.subarray(token * width, token * width + count), token * count);
+    return columns;
+  }
+
   async #opened(): Promise<Session> {
+    const {
+      tokens: { cls, sep },
+      kinds,
+    } = this.settings;
     this.#session ??= Session.open(this.#graph, {
-      warmUp: feedsOf({ ids: [this.settings.tokens.cls, this.settings.tokens.sep], kinds: [0, 0] }),
+      warmUp: feedsOf({ ids: [cls, sep], kinds: [kinds.query, kinds.query], query: 0 }),
       ...(this.#threads !== undefined && { threads: this.#threads }),
     });
     try {

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { Embedder } from '../../models/encoder/embedder.js';
 import { ModelRegistry } from '../../models/registry.js';
-import { DenseRetriever, type DenseOptions, type EmbeddingModel } from '../../retrievers/dense.js';
+import type { EmbeddingModel } from '../../models/encoder/embedding-model.js';
+import { DenseRetriever, type DenseOptions } from '../../retrievers/dense.js';
 import { Vectors } from '../../retrievers/vectors.js';
 import { fixtures } from '../models/tiny-model.js';
 

@@ -1,0 +1,62 @@
+import { bm25 } from '../bm25.js';
+import type { StageContext, State, Unit } from '../contract.js';
+import { REGION_WEIGHTS, REGIONS } from '../page.js';
+import { blockField, blockText } from '../unit.js';
+import { indexTerms, joinTerms } from '../words.js';
+
+/** Sentences under one title and heading, as the encoder reads them. */
+export interface PageSection {
+  readonly document: number;
+  readonly title: string;
+  /** Indices of units. */
+  readonly units: readonly number[];
+}
+
+/** The units that an encoder can read, by document and nearest heading. */
+export function pageSections(state: State, units: readonly Unit[]): PageSection[] {
+  const sections: (PageSection & { readonly units: number[] })[] = [];
+  const byKey = new Map<string, number[]>();
+  for (const [index, unit] of units.entries()) {
+    const page = state.pages[unit.document];
+    if (!page || unit.layout.type === 'heading') continue;
+    const heading = unit.needs.at(-1) ?? -1;
+    const key = `${unit.document}:${heading}`;
+    let members = byKey.get(key);
+    if (!members) {
+      members = [];
+      byKey.set(key, members);
+      const { title = page.title ?? '' } = state.documents[unit.document]!;
+      const parts = [title, heading < 0 ? '' : blockText(page, heading)].filter((part) => part !== '');
+      sections.push({ document: unit.document, title: [...new Set(parts)].join(' - '), units: members });
+    }
+    members.push(index);
+  }
+  return sections;
+}
+
+/**
+ * BM25 of each unit with its section's title, all of them being the collection, as the features were fitted with it. What
+ * stands in a menu or footer counts for less. 0 for a unit of no section.
+ */
+export async function sectionScores(
+  query: Uint32Array,
+  state: State,
+  units: readonly Unit[],
+  sections: readonly PageSection[],
+  context: StageContext,
+): Promise<Float64Array> {
+  const bags: { terms: Uint32Array }[] = [];
+  for (const { title, units: members } of sections) {
+    const above = indexTerms(title).terms;
+    for (const index of members) bags.push({ terms: joinTerms([above, units[index]!.terms]) });
+    await context.breathe();
+  }
+  const found = await bm25(query, bags, () => context.breathe());
+  const scores = new Float64Array(units.length);
+  for (const [at, index] of sections.flatMap((section) => section.units).entries()) {
+    const { document, block } = units[index]!;
+    const region = REGIONS[blockField(state.pages[document]!, block, 'region')]!;
+    scores[index] = found[at]! * REGION_WEIGHTS[region];
+  }
+  return scores;
+}
