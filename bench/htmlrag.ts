@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { parseDocument } from 'htmlparser2';
-import { createPipeline } from 'ragpress';
+import { createPipeline, htmlrag } from 'ragpress';
 import { extractPage } from '../compressors/extract.js';
 import { atOnce } from '../compressors/steps.js';
 import { blockTree, MAX_NODE_WORDS, type TreeBlock } from '../compressors/htmlrag/block-tree.js';
@@ -230,11 +230,12 @@ function firstDifference(ours: readonly string[], theirs: readonly string[]): st
   return `${around(own)} | ${around(other)}`;
 }
 
-/** How much of the marked article survives a budget, the page's title as the query, by lexical scores alone. */
+/** How much of the marked article survives a budget, the page's title as the query, by lexical scores and by an embedder's. */
 async function measureArticles(pages: readonly FetchedPage[]): Promise<HtmlragFigures['article']> {
   const figures: Record<string, ArticleFigures> = {};
   for (const [name, options] of [
     ['htmlrag', { stages: ['htmlrag'] }],
+    ['htmlrag by minilm', { stages: [htmlrag({ embedder: 'minilm' })] }],
     ['fast', { preset: 'fast' }],
   ] as const) {
     const pipeline = await createPipeline({
@@ -273,7 +274,7 @@ async function measureArticles(pages: readonly FetchedPage[]): Promise<HtmlragFi
     };
   }
   printTable(
-    `words of the marked article in ${BUDGET} tokens, the page's title as query, lexical scores`,
+    `words of the marked article in ${BUDGET} tokens, the page's title as query`,
     ['stages', 'recall', 'possible', 'share of what is kept'],
     Object.entries(figures).map(([name, { recall, precision, possible }]) => [
       name,

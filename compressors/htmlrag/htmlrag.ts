@@ -1,21 +1,44 @@
 import { z } from 'zod';
 import { bm25 } from '../bm25.js';
+import type { EmbeddingModel } from '../../models/encoder/embedding-model.js';
+import { ModelRegistry } from '../../models/registry.js';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
 import { REGION_WEIGHTS, REGIONS, type Page, type Region } from '../page.js';
 import { blockField, blockKey, blockTerms } from '../unit.js';
 import { validate } from '../../settings/validate.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
+import { BlockEmbedding } from './block-embedding.js';
 
 export interface HtmlragOptions {
   /** How many times the token budget the kept subtrees may hold, for later stages to choose from. Default 4. */
   readonly breadth?: number;
   /** Share of the best subtree's score below which one is dropped where there is no budget. Default 0.1. */
   readonly threshold?: number;
+  /**
+   * Scores subtrees by their cosine with the query, beside BM25: `minilm`, another model of kind `embedder`, or one of
+   * your own. Default none: BM25 alone.
+   */
+  readonly embedder?: string | EmbeddingModel;
+  /** Where an embedder is looked for by its name. */
+  readonly registry?: ModelRegistry;
+  /** How many subtrees of a request are embedded at most, the likeliest by BM25 first. Default 96. */
+  readonly maxSubtrees?: number;
 }
 
 const optionsSchema = z.strictObject({
   breadth: z.number().min(1, 'give a number of 1 or more').default(4),
   threshold: z.number().min(0).max(1).default(0.1),
+  embedder: z
+    .union(
+      [
+        z.string().min(1),
+        z.custom<EmbeddingModel>((value) => typeof (value as EmbeddingModel | null)?.embed === 'function'),
+      ],
+      'give the name of a model, or { dimensions, embed }',
+    )
+    .optional(),
+  registry: z.instanceof(ModelRegistry, { error: 'give a ModelRegistry' }).optional(),
+  maxSubtrees: z.int().min(1).default(96),
 });
 
 /** What is left of a subtree's weight where all of its text is links. */
@@ -35,20 +58,27 @@ interface Subtree {
 
 /**
  * Prunes the block trees of all pages by relevance, as HtmlRAG's first pruning does (Tan et al. 2024, arXiv
- * 2411.02959, section 3.4) with BM25 in the embedding's place: subtrees of at most 256 words, each read with its title
- * and headings, are kept from the best on. What a kept block cannot be read without stays with it.
+ * 2411.02959, section 3.4), by BM25 or by an embedder: subtrees of at most 256 words, each read with its title and
+ * headings, are kept from the best on. What a kept block cannot be read without stays with it. The second pruning, of
+ * what is finer, is left to the stages that come after.
+ * @throws ConfigurationError
  */
 export function htmlrag(options: HtmlragOptions = {}): Compressor {
-  const { breadth, threshold } = validate(optionsSchema, options, 'htmlrag');
+  const { breadth, threshold, embedder, registry, maxSubtrees } = validate(optionsSchema, options, 'htmlrag');
+  const embedding = embedder === undefined ? undefined : new BlockEmbedding(embedder, registry);
   return {
     name: 'htmlrag',
+    ...(embedding && { open: () => embedding.open(), close: () => embedding.close() }),
     async compress(state, context) {
       const subtrees = await collectSubtrees(state, context);
       const relevance = await bm25(queryTerms(state.query), subtrees, () => context.breathe());
       const best = relevance.reduce((highest, score) => Math.max(highest, score), 0);
       await context.breathe();
       // Where nothing answers, what a page is about still beats its menus.
-      const scores = subtrees.map(({ weight }, index) => (best > 0 ? relevance[index]! * weight : weight));
+      const lexical = subtrees.map(({ weight }, index) => (best > 0 ? relevance[index]! * weight : weight));
+      const scores = embedding
+        ? await nearness(embedding, state, subtrees, lexical, maxSubtrees, context)
+        : lexical;
       const order = subtrees.map((_, index) => index).sort((a, b) => scores[b]! - scores[a]! || a - b);
       const rankOf = new Int32Array(order.length);
       for (const [rank, index] of order.entries()) rankOf[index] = rank;
@@ -65,9 +95,43 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
         return `${place}${links}${context.budget === undefined ? `below ${threshold} of the best` : `${rank}, beyond ${breadth} × the budget`}`;
       };
       await context.breathe();
-      return prune(context, state, subtrees, scores, kept, best > 0, why);
+      return prune(context, state, subtrees, scores, kept, best > 0 || embedding !== undefined, why);
     },
   };
+}
+
+/** What BM25's best match adds to a cosine. */
+const LEXICAL_SHARE = 0.3;
+
+/** By subtree: its cosine with the query and what BM25 says; 0 for one that was not read. */
+async function nearness(
+  embedding: BlockEmbedding,
+  state: State,
+  subtrees: readonly Subtree[],
+  lexical: readonly number[],
+  maxSubtrees: number,
+  context: StageContext,
+): Promise<number[]> {
+  const order = subtrees
+    .map((_, index) => index)
+    .sort((a, b) => lexical[b]! - lexical[a]! || subtrees[b]!.weight - subtrees[a]!.weight || a - b)
+    .slice(0, maxSubtrees);
+  const best = lexical.reduce((highest, score) => Math.max(highest, score), 0) || 1;
+  const texts = order.map((index) => textOf(state, subtrees[index]!));
+  const cosines = await embedding.cosines(state.query, texts, context);
+  const scores = new Array<number>(subtrees.length).fill(0);
+  for (const [at, cosine] of cosines.entries()) {
+    const index = order[at]!;
+    const share = LEXICAL_SHARE * (lexical[index]! / best);
+    scores[index] = Math.max(0, cosine) * subtrees[index]!.weight + share;
+  }
+  return scores;
+}
+
+/** What an embedder reads of a subtree: its text below the title of its document. */
+function textOf({ documents, pages }: State, { document, units }: Subtree): string {
+  const title = documents[document]!.title ?? pages[document]!.title ?? '';
+  return [title, ...units.map(({ text }) => text)].join('\n');
 }
 
 async function collectSubtrees(state: State, context: StageContext): Promise<Subtree[]> {
