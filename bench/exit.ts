@@ -75,7 +75,7 @@ export async function benchExit(): Promise<unknown> {
     threshold[set] = await atThreshold(encoder, questions, scores);
   }
   printBudget(budget, counts);
-  printThreshold(threshold, counts, encoder.settings.tau);
+  printThreshold(threshold, counts, encoder.settings);
   const cost = await costBesideOneASentence();
   await encoder.close();
   return { model: encoder.model, questions: counts, budget, threshold, cost, latency: await latency() };
@@ -103,10 +103,10 @@ function printBudget(
 function printThreshold(
   threshold: Partial<Record<Set, AtThreshold>>,
   counts: Partial<Record<Set, number>>,
-  tau: number,
+  { tau, least }: EvidenceEncoder['settings'],
 ): void {
   printTable(
-    `without a budget, every sentence from tau = ${tau} on`,
+    `without a budget: every sentence from ${tau} on, where the best is at ${least} or more`,
     ['set', 'questions', 'recall', 'words kept', 'of another question’s documents'],
     Object.entries(threshold).map(([set, { recall, words, foreign }]) => [
       set,
@@ -123,36 +123,42 @@ async function atThreshold(
   questions: readonly EvidenceQuestion[],
   scores: readonly QuestionScores[],
 ): Promise<AtThreshold> {
-  const { tau } = encoder.settings;
+  const { tau, least } = encoder.settings;
   const strangers = foreignQuestions(questions);
   const foreign: QuestionScores[] = [];
   for (const question of strangers) foreign.push(await scoresOf(encoder, question));
+  const keeps = (probabilities: ArrayLike<number>, index: number) =>
+    probabilities[index]! >= tau && highest(probabilities) >= least;
   const marked = questions.flatMap(({ sentences }, at) =>
     sentences.flatMap(({ isEvidence }, index) =>
-      isEvidence ? [scores[at]!.probabilities[index]! >= tau] : [],
+      isEvidence ? [keeps(scores[at]!.probabilities, index)] : [],
     ),
   );
   return {
     recall: marked.filter(Boolean).length / marked.length,
-    words: wordsKept(questions, scores, tau),
-    foreign: wordsKept(strangers, foreign, tau),
+    words: wordsKept(questions, scores, keeps),
+    foreign: wordsKept(strangers, foreign, keeps),
   };
 }
 
 function wordsKept(
   questions: readonly EvidenceQuestion[],
   scores: readonly QuestionScores[],
-  tau: number,
+  keeps: (probabilities: ArrayLike<number>, index: number) => boolean,
 ): number {
   let kept = 0;
   let all = 0;
   for (const [at, { sentences }] of questions.entries()) {
     for (const [index, { words }] of sentences.entries()) {
       all += words;
-      if (scores[at]!.probabilities[index]! >= tau) kept += words;
+      if (keeps(scores[at]!.probabilities, index)) kept += words;
     }
   }
   return kept / all;
+}
+
+function highest(values: ArrayLike<number>): number {
+  return Array.from(values).reduce((most, value) => Math.max(most, value), 0);
 }
 
 /** Questions over the documents of another one, with which their own share no title. */

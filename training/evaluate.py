@@ -6,62 +6,14 @@ python evaluate.py                                  BM25 and the oracle alone
 
 import argparse
 import json
-import random
 import time
 from pathlib import Path
 
 import numpy as np
-
-from data import SETS, Question, foreign, load
-
-BUDGETS = {"selqa": (0.1, 0.2, 0.3)}
-GOALS = {"hotpot": (0.1, 0.3), "hotpot-answer": (0.1, 0.3), "selqa": (0.2, 0.3), "nq": (0.1, 0.3), "qed": (0.1, 0.3)}
-
-
-def recall(questions: list[Question], scores: list[np.ndarray], share: float) -> float:
-    """The share of all evidence sentences that are among the best that fit into a share of the words; a sentence too
-    long for what is left is passed over. As bench/evidence.ts has it."""
-    found = total = 0
-    for question, score in zip(questions, scores):
-        left = share * question.words.sum()
-        for i in np.argsort(-score, kind="stable"):
-            if question.words[i] <= left:
-                left -= question.words[i]
-                found += question.evidence[i]
-        total += question.evidence.sum()
-    return found / total
-
-
-def oracle(questions: list[Question], share: float) -> float:
-    """The best that any ranking could reach: the shortest evidence sentences first."""
-    return recall(questions, [q.evidence / q.words for q in questions], share)
-
-
-def left(questions: list[Question], scores: list[np.ndarray], share: float) -> float:
-    """Of what BM25 misses and the oracle does not, the share that is still missed."""
-    best, lexical = oracle(questions, share), recall(questions, [q.bm25 for q in questions], share)
-    return (best - recall(questions, scores, share)) / (best - lexical)
-
-
-def at_threshold(questions: list[Question], probabilities: list[np.ndarray], tau: float) -> tuple[float, float]:
-    """Evidence recall and the share of words kept where every sentence at or above `tau` is."""
-    found = sum((q.evidence & (p >= tau)).sum() for q, p in zip(questions, probabilities))
-    total = sum(q.evidence.sum() for q in questions)
-    words = sum(q.words[p >= tau].sum() for q, p in zip(questions, probabilities))
-    return float(found / max(1, total)), float(words / sum(q.words.sum() for q in questions))
-
-
-def foreign_questions(questions: list[Question], count: int, seed: int = 7) -> list[Question]:
-    """Questions over the documents of another question of the set that share no title with their own."""
-    rng = random.Random(seed)
-    chosen = rng.sample(questions, min(count, len(questions)))
-    out = []
-    for question in chosen:
-        other = rng.choice(questions)
-        while set(other.titles) & set(question.titles):
-            other = rng.choice(questions)
-        out.append(foreign(question, other))
-    return out
+from combine import Combination, Graph, score_all
+from data import SETS, Question, load
+from export import session
+from metrics import BUDGETS, GOALS, at_threshold, foreign_questions, left, oracle, recall
 
 
 def table(sets: dict[str, list[Question]], columns: dict[str, dict[str, list[np.ndarray]]]) -> dict:
@@ -92,9 +44,6 @@ def main() -> None:
         table(sets, {})
         return
 
-    from combine import Combination, Graph, score_all
-    from export import session
-
     config = json.loads((args.model / "config.json").read_text())
     combination = Combination.of(config)
     graph = Graph(session(args.model / "model.onnx"), config["slope"])
@@ -109,13 +58,13 @@ def main() -> None:
         columns["combined"][name] = [combination.rank(q, p) for q, p in zip(questions, calibrated[name])]
     print(f"{tokens} tokens, {tokens / (time.time() - began):.0f}/s")
     remaining = table(sets, columns)
-    tau = config["tau"]
+    tau, least = config["tau"], config["least"]
     thresholds = {}
     for name, questions in sets.items():
-        found, kept = at_threshold(questions, calibrated[name], tau)
+        found, kept = at_threshold(questions, calibrated[name], tau, least)
         strangers = foreign_questions(questions, 60)
         stranger_scores = [combination.probabilities(q, p) for q, p in zip(strangers, score_all(graph, strangers, config["secondPass"])[0])]
-        _, kept_of_foreign = at_threshold(strangers, stranger_scores, tau)
+        _, kept_of_foreign = at_threshold(strangers, stranger_scores, tau, least)
         thresholds[name] = {"recall": round(found, 3), "kept": round(kept, 3), "foreign": round(kept_of_foreign, 3)}
         print(f"{name:14} tau {tau}  recall {found:.3f}  words kept {kept:.3f}  of foreign documents {kept_of_foreign:.3f}")
     if args.record:

@@ -14,12 +14,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from data import CLS, COLON, MATCH, PAD, PIN_TOKENS, PLAIN, QUERY, QUERY_TOKENS, SEP, TITLE_TOKENS, WINDOW_TOKENS
+from model import MIDDLE, MINILM, Encoder, Evidence
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
-
-from data import CLS, COLON, MATCH, PAD, PIN_TOKENS, PLAIN, QUERY, QUERY_TOKENS, SEP, TITLE_TOKENS, WINDOW_TOKENS
-from model import MIDDLE, MINILM, Encoder, Evidence
 
 OPSET = 17
 

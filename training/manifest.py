@@ -16,9 +16,7 @@ import json
 from pathlib import Path
 
 # Of config.json, what models/encoder/evidence-encoder.ts reads.
-EVIDENCE = (
-    "outputs slope middle weightClamp window tokens kinds secondPass secondDocuments combination tau lengthExponent"
-).split()
+EVIDENCE = ["outputs", "slope", "middle", "weightClamp", "window", "tokens", "kinds", "secondPass", "secondDocuments", "combination", "tau", "least", "lengthExponent"]
 
 
 def evidence_settings(folder: Path) -> dict:

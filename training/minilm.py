@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-
 from data import CLS, SEP, SETS, Question, load, tokens_of
 from evaluate import recall
 from export import copy_tokenizer, cosine, export, file_facts, quantise, session, sha256

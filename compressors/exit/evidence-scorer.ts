@@ -222,7 +222,7 @@ export class EvidenceScorer implements SentenceScorer {
     { first, second, isWhole, isHurried }: Passes,
     context: StageContext,
   ): Promise<Judgement> {
-    const { combination, tau, lengthExponent } = this.#encoder.settings;
+    const { combination, tau, least, lengthExponent } = this.#encoder.settings;
     const indices = sections.flatMap((section) => section.units);
     const sentences = sections.flatMap(({ units: members }, section) =>
       members.map((index) => ({
@@ -247,6 +247,7 @@ export class EvidenceScorer implements SentenceScorer {
     const columns = combination.features.map((name) => features[name as Feature]);
     const threshold = this.#options.threshold ?? tau;
     const scores = new Float64Array(units.length);
+    let best = 0;
     for (const [at, index] of indices.entries()) {
       if (at % 256 === 0) await context.breathe();
       if (!first.isRead(index)) continue;
@@ -255,6 +256,7 @@ export class EvidenceScorer implements SentenceScorer {
         columns.map((column) => column[at]!),
       );
       const probability = sigmoid(logit);
+      best = Math.max(best, probability);
       if (context.budget === undefined) scores[index] = probability;
       else if (probability >= NOTHING_SHARE * threshold)
         scores[index] = sigmoid(logit - lengthExponent * Math.log(sentences[at]!.words));
@@ -264,10 +266,13 @@ export class EvidenceScorer implements SentenceScorer {
       ...(unread > 0 ? [`read ${indices.length - unread} of ${indices.length} sentences`] : []),
       ...(isWhole ? [] : ['did not end its second pass']),
     ];
+    // Documents without an answer have no sentence that stands out, but some above any threshold that suits the others.
+    const isHelpful = this.#options.threshold !== undefined || best >= least;
     return {
       scores,
       floor: threshold,
       zero: 'not read',
+      ...(!isHelpful && { nothing: `nothing here helps: the best sentence is at ${best.toFixed(2)}` }),
       ...(isHurried && { isHurried }),
       ...(limits.length > 0 && { by: `${this.name}, which ${limits.join(' and ')}` }),
     };

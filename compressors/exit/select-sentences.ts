@@ -45,10 +45,10 @@ function checkScores({ scores }: Judgement, { name }: SentenceScorer, units: rea
   }
 }
 
-function fromFloor(state: State, { floor, zero }: Judgement, stage: string, by: string): State {
+function fromFloor(state: State, { floor, nothing, zero }: Judgement, stage: string, by: string): State {
   const chosen = new Set(
     state.units.filter(({ score, layout }) =>
-      score === undefined ? layout.type !== 'heading' : score > 0 && score >= floor,
+      score === undefined ? layout.type !== 'heading' : nothing === undefined && score > 0 && score >= floor,
     ),
   );
   const needed = new Set<number>();
@@ -70,7 +70,7 @@ function fromFloor(state: State, { floor, zero }: Judgement, stage: string, by: 
         unit.score === undefined
           ? 'a heading of nothing kept'
           : unit.score > 0
-            ? `${by}: below ${floor.toFixed(2)}`
+            ? `${by}: ${nothing ?? `below ${floor.toFixed(2)}`}`
             : `${by}: ${zero ?? 'nothing of the query in it'}`,
     });
   }

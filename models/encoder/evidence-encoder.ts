@@ -73,6 +73,8 @@ const settingsSchema = z.object({
   combination: combinationSchema,
   /** The probability from which a sentence is kept where there is no budget. */
   tau: z.number().min(0).max(1),
+  /** The probability that the best sentence of a request must reach for any to be kept where there is no budget. */
+  least: z.number().min(0).max(1),
   /** How much of the logarithm of a sentence's length counts against it under a budget. */
   lengthExponent: z.number(),
 });

@@ -106,6 +106,35 @@ describe('without a budget', () => {
   });
 });
 
+describe('where no sentence stands out', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ragpress-least-'));
+  const wary = { model: 'wary', registry: new ModelRegistry({ folder }) };
+
+  beforeAll(() => {
+    cpSync(join(fixtures, 'tiny-evidence'), join(folder, 'wary'), { recursive: true });
+    const path = join(folder, 'wary', 'model.json');
+    const manifest = readFileSync(path, 'utf8')
+      .replace('"least": 0.55', '"least": 1')
+      .replace('"name": "tiny-evidence"', '"name": "wary"');
+    writeFileSync(path, manifest);
+  });
+
+  afterAll(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('nothing is kept, and that is said, but for a budget or a threshold of one’s own', async () => {
+    const result = await run({}, wary);
+    expect(result.context).toBe('');
+    expect(errorOf(result)).toBeUndefined();
+    expect(result.decisions.map(({ reason }) => reason)).toContainEqual(
+      expect.stringMatching(/^wary@1: nothing here helps: the best sentence is at 0\.\d\d$/),
+    );
+    expect((await run({ budget: { tokens: 40 } }, wary)).context).toContain('winter fare');
+    expect((await run({}, { ...wary, threshold: 0.5 })).context).toContain('winter fare');
+  });
+});
+
 describe('under a budget', () => {
   test('the best are chosen, in order, as many as fit', async () => {
     const small = await run({ budget: { tokens: 22 } });
