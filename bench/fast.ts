@@ -30,7 +30,7 @@ export async function benchFast(): Promise<FastFigures | undefined> {
     format: 'html',
   }));
   if (documents.length === 0) return undefined;
-  const pipeline = await createPipeline({ budget: { tokens: 1_000 }, cache: false });
+  const pipeline = await createPipeline({ preset: 'fast', budget: { tokens: 1_000 }, cache: false });
   const compress = (pages: readonly SourceDocument[]) =>
     pipeline.compress({ query: QUERY, documents: pages });
   let version = 0;

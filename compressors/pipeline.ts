@@ -27,7 +27,10 @@ import { Workers } from './workers.js';
 import { loadTokenCounter, type TokenCounter } from '../models/token-counter.js';
 
 export interface PipelineOptions {
-  /** Which stages run. Default `fast`: HtmlRAG, ZIP-FIT and sentence selection, none with a model. */
+  /**
+   * Which stages run. Default `balanced`: HtmlRAG, ZIP-FIT and EXIT by the encoder that comes with ragpress. `fast` selects
+   * sentences by BM25: no model.
+   */
   readonly preset?: string;
   /** Stages in place of a preset's: names, or stages of your own. */
   readonly stages?: readonly (string | Compressor)[];

@@ -17,9 +17,11 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
 const PRESETS: Readonly<Record<string, readonly string[]>> = {
   /** No model. */
   fast: ['htmlrag', 'zipfit', 'sentences'],
+  /** The encoder `evidence`, which comes with ragpress. */
+  balanced: ['htmlrag', 'zipfit', 'exit'],
 };
 
-export const DEFAULT_PRESET = 'fast';
+export const DEFAULT_PRESET = 'balanced';
 
 /** @throws ConfigurationError for a preset that does not exist */
 export function presetStages(preset: string): Compressor[] {

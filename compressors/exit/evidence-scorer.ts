@@ -4,7 +4,8 @@ import type { EvidenceEncoder } from '../../models/encoder/evidence-encoder.js';
 import { combine } from './combination.js';
 import { FEATURES, sentenceFeatures, type Feature } from './features.js';
 import { lexicalScorer } from './lexical-scorer.js';
-import { pageSections, sectionScores, type PageSection } from './page-sections.js';
+import { pageSections, sectionScores, termsOf, type PageSection } from './page-sections.js';
+import { rankRows } from './rank-rows.js';
 import { Readings } from './readings.js';
 import type { Judgement, SentenceScorer } from './sentence-scorer.js';
 import { windows, type EncodedText, type Section, type Window, type WindowRules } from './windows.js';
@@ -97,7 +98,10 @@ export class EvidenceScorer implements SentenceScorer {
     const sections = pageSections(state, units);
     const bm25 = await sectionScores(terms, state, units, sections, context);
     const asked = { query, terms, units, sections, bm25 };
-    return this.#judge(asked, await this.#passes(asked, context), context);
+    const judgement = await this.#judge(asked, await this.#passes(asked, context), context);
+    if (units.every(({ layout }) => layout.type !== 'row')) return judgement;
+    const lexical = await this.#lexical.score(query, units, state, context);
+    return { ...judgement, scores: rankRows(units, judgement.scores, lexical.scores) };
   }
 
   async #passes(asked: Asked, context: StageContext): Promise<Passes> {
@@ -146,10 +150,10 @@ export class EvidenceScorer implements SentenceScorer {
     let tokens = 0;
     for (const at of order) {
       const sentences = [];
-      for (const index of sections[at]!.units) {
+      for (const [place, index] of sections[at]!.units.entries()) {
         if (tokens >= this.#options.maxTokens) break;
         await context.breathe();
-        const text = this.#encode(units[index]!.text, wanted);
+        const text = this.#encode(sections[at]!.texts[place]!, wanted);
         tokens += text.ids.length;
         sentences.push({ index, text });
       }
@@ -221,13 +225,13 @@ export class EvidenceScorer implements SentenceScorer {
     { terms, units, sections, bm25 }: Asked,
     { first, second, isWhole, isHurried }: Passes,
     context: StageContext,
-  ): Promise<Judgement> {
+  ): Promise<Judgement & { readonly scores: Float64Array }> {
     const { combination, tau, least, lengthExponent } = this.#encoder.settings;
     const indices = sections.flatMap((section) => section.units);
-    const sentences = sections.flatMap(({ units: members }, section) =>
-      members.map((index) => ({
+    const sentences = sections.flatMap(({ units: members, texts }, section) =>
+      members.map((index, place) => ({
         section,
-        terms: units[index]!.terms,
+        terms: termsOf(units[index]!, texts[place]!),
         words: wordsIn(units[index]!.text),
         bm25: bm25[index]!,
         logit: first.logit(index),

@@ -3,6 +3,7 @@ import type { StageContext, State, Unit } from '../contract.js';
 import { REGION_WEIGHTS, REGIONS } from '../page.js';
 import { blockField, blockText } from '../unit.js';
 import { indexTerms, joinTerms } from '../words.js';
+import { readableText } from './readable-text.js';
 
 /** Sentences under one title and heading, as the encoder reads them. */
 export interface PageSection {
@@ -10,12 +11,14 @@ export interface PageSection {
   readonly title: string;
   /** Indices of units. */
   readonly units: readonly number[];
+  /** What the encoder reads of each. */
+  readonly texts: readonly string[];
 }
 
 /** The units that an encoder can read, by document and nearest heading. */
 export function pageSections(state: State, units: readonly Unit[]): PageSection[] {
-  const sections: (PageSection & { readonly units: number[] })[] = [];
-  const byKey = new Map<string, number[]>();
+  const sections: PageSection[] = [];
+  const byKey = new Map<string, { units: number[]; texts: string[] }>();
   for (const [index, unit] of units.entries()) {
     const page = state.pages[unit.document];
     if (!page || unit.layout.type === 'heading') continue;
@@ -23,13 +26,14 @@ export function pageSections(state: State, units: readonly Unit[]): PageSection[
     const key = `${unit.document}:${heading}`;
     let members = byKey.get(key);
     if (!members) {
-      members = [];
+      members = { units: [], texts: [] };
       byKey.set(key, members);
       const { title = page.title ?? '' } = state.documents[unit.document]!;
       const parts = [title, heading < 0 ? '' : blockText(page, heading)].filter((part) => part !== '');
-      sections.push({ document: unit.document, title: [...new Set(parts)].join(' - '), units: members });
+      sections.push({ document: unit.document, title: [...new Set(parts)].join(' - '), ...members });
     }
-    members.push(index);
+    members.units.push(index);
+    members.texts.push(readableText(unit, page));
   }
   return sections;
 }
@@ -46,9 +50,10 @@ export async function sectionScores(
   context: StageContext,
 ): Promise<Float64Array> {
   const bags: { terms: Uint32Array }[] = [];
-  for (const { title, units: members } of sections) {
+  for (const { title, units: members, texts } of sections) {
     const above = indexTerms(title).terms;
-    for (const index of members) bags.push({ terms: joinTerms([above, units[index]!.terms]) });
+    for (const [at, index] of members.entries())
+      bags.push({ terms: joinTerms([above, termsOf(units[index]!, texts[at]!)]) });
     await context.breathe();
   }
   const found = await bm25(query, bags, () => context.breathe());
@@ -59,4 +64,9 @@ export async function sectionScores(
     scores[index] = found[at]! * REGION_WEIGHTS[region];
   }
   return scores;
+}
+
+/** Index terms of what the encoder reads of a unit. */
+export function termsOf(unit: Unit, text: string): Uint32Array {
+  return text === unit.text ? unit.terms : indexTerms(text).terms;
 }

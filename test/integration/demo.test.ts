@@ -79,7 +79,7 @@ describe('the demo', () => {
     for (const question of questions) {
       expect(question.match(/^ +\[\d] +[\d,]+ tokens .*\.(?:html?|md)$/gm)).toHaveLength(8);
       const stages = [...question.matchAll(/^ {2}(\w+) +([\d,]+) → +([\d,]+) tokens +[\d.]+ ms$/gm)];
-      expect(stages.map(([, name]) => name)).toEqual(['extract', 'htmlrag', 'zipfit', 'sentences', 'budget']);
+      expect(stages.map(([, name]) => name)).toEqual(['extract', 'htmlrag', 'zipfit', 'exit', 'budget']);
       const [before, after] = [stages[0]![2]!, stages.at(-1)![3]!].map((count) =>
         Number(count.replace(',', '')),
       );

@@ -242,7 +242,7 @@ describe('explain', () => {
     ragpress(['explain', '--query', 'How much is a day return for an adult?', ...args], { env });
 
   test('shows kept and dropped in place, with stage and reason, then the stages', async () => {
-    const { code, stdout, stderr } = await explained(['--budget', '60', 'page.html']);
+    const { code, stdout, stderr } = await explained(['--preset', 'fast', '--budget', '60', 'page.html']);
     expect(code).toBe(0);
     expect(stderr).toBe('');
     const lines = stdout.split('\n');

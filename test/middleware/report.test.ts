@@ -9,7 +9,7 @@ async function compress(
   documents: readonly SourceDocument[],
   tokens: number,
 ): Promise<CompressionResult> {
-  const pipeline = await createPipeline({ budget: { tokens }, deadline: Infinity });
+  const pipeline = await createPipeline({ preset: 'fast', budget: { tokens }, deadline: Infinity });
   try {
     return await pipeline.compress({ query, documents });
   } finally {
