@@ -139,7 +139,7 @@ export class EvidenceScorer implements SentenceScorer {
 
   /** The likeliest sections by BM25, as many as may be read. */
   async #encodeSections(
-    { query, terms, units, sections, bm25 }: Asked,
+    { query, terms, sections, bm25 }: Asked,
     context: StageContext,
   ): Promise<Encoded> {
     const wanted = new Set(terms);
