@@ -138,10 +138,7 @@ export class EvidenceScorer implements SentenceScorer {
   }
 
   /** The likeliest sections by BM25, as many as may be read. */
-  async #encodeSections(
-    { query, terms, sections, bm25 }: Asked,
-    context: StageContext,
-  ): Promise<Encoded> {
+  async #encodeSections({ query, terms, sections, bm25 }: Asked, context: StageContext): Promise<Encoded> {
     const wanted = new Set(terms);
     const best = sections.map((section) => highest(section.units, (index) => bm25[index]!));
     const order = sections.map((_, at) => at).sort((a, b) => best[b]! - best[a]! || a - b);

@@ -18,9 +18,7 @@ export function readableText({ layout, text, needs }: Unit, page: Page): string 
       cell || (above.map((block) => cellsOf(blockText(page, block))[column] ?? '').find(Boolean) ?? ''),
   );
   const named = cells
-    .map((cell, column) =>
-      cells.length <= names.length && cell !== '' ? `${names[column]!} ${cell}` : cell,
-    )
+    .map((cell, column) => (cells.length <= names.length && cell !== '' ? `${names[column]!} ${cell}` : cell))
     .filter((cell) => cell !== '')
     .join(', ');
   const caption = leadIn(needs, page);
