@@ -12,6 +12,7 @@ const BUDGETS: readonly (readonly [name: string, budget: Budget | undefined])[] 
 const STAGES: Readonly<Record<string, readonly string[]>> = {
   'sentences alone': ['sentences'],
   'preset fast': ['htmlrag', 'zipfit', 'sentences'],
+  'preset balanced': ['htmlrag', 'zipfit', 'exit'],
 };
 
 interface Kept {

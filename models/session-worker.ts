@@ -53,6 +53,8 @@ export default async function sessionTask(
       interOpNumThreads: 1,
       executionMode: 'sequential',
       graphOptimizationLevel: 'all',
+      // A thread that spins for its next task takes a processor from whatever else the server does.
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
       logSeverityLevel: 4, // What it would write to stderr is thrown too.
     });
     sessions.set(key, session);
