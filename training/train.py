@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=70, help="by the clock, from the run's first start")
     parser.add_argument("--start", type=Path, help="weights to start from (a checkpoint); default all-MiniLM-L6-v2")
+    parser.add_argument("--start-name", default="", help="the run that it is from")
     parser.add_argument("--rate", type=float, default=1.5e-4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--note", default="")
@@ -273,7 +274,7 @@ def main() -> None:
         "what": "train",
         "minutes": args.minutes,
         "rate": args.rate,
-        "start": str(args.start.parent.name if args.start else "all-MiniLM-L6-v2"),
+        "start": args.start_name or (args.start.stem if args.start else "all-MiniLM-L6-v2"),
         "steps": step,
         "tokens": tokens,
         "loss": {name: round(value, 3) for name, value in mean_loss.items()},

@@ -70,7 +70,7 @@ function fromFloor(state: State, { floor, nothing, zero }: Judgement, stage: str
         unit.score === undefined
           ? 'a heading of nothing kept'
           : unit.score > 0
-            ? `${by}: ${nothing ?? `below ${floor.toFixed(2)}`}`
+            ? `${by}: ${nothing ?? `below ${floor < 0.1 ? floor.toPrecision(2) : floor.toFixed(2)}`}`
             : `${by}: ${zero ?? 'nothing of the query in it'}`,
     });
   }
