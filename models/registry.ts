@@ -255,7 +255,8 @@ function checkName(name: string): void {
     );
 }
 
-function defaultCacheFolder(): string {
+/** Where models are kept that were fetched, under `models/`. */
+export function defaultCacheFolder(): string {
   const { RAGPRESS_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (RAGPRESS_CACHE) return RAGPRESS_CACHE;
   if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'ragpress');
