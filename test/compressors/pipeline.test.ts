@@ -95,14 +95,17 @@ describe('a budgeted context', () => {
       ['a', 'b'],
       ['b', 'a'],
     ] as const) {
-      const result = await pipeline.compress({
-        query: 'When was the Rowan built?',
-        documents: [
-          { id: 'a', content: first, score: better === 'a' ? 7 : 3 },
-          { id: 'b', content: second, score: better === 'b' ? 7 : 3 },
-        ],
-        budget: { tokens: 26 },
-      });
+      // BM25 finds them alike; an encoder likes one wording better.
+      const result = await once(
+        { preset: 'fast', budget: { tokens: 26 } },
+        {
+          query: 'When was the Rowan built?',
+          documents: [
+            { id: 'a', content: first, score: better === 'a' ? 7 : 3 },
+            { id: 'b', content: second, score: better === 'b' ? 7 : 3 },
+          ],
+        },
+      );
       expect(result.documents.map(({ id }) => id)).toEqual([better]);
       expect(result.decisions).toContainEqual(
         expect.objectContaining({ document: worse, action: 'dropped', stage: 'budget' }),
