@@ -4,7 +4,7 @@ import type { EvidenceEncoder } from '../../models/encoder/evidence-encoder.js';
 import { combine } from './combination.js';
 import { FEATURES, sentenceFeatures, type Feature } from './features.js';
 import { lexicalScorer } from './lexical-scorer.js';
-import { pageSections, sectionScores, termsOf, type PageSection } from './page-sections.js';
+import { pageSections, sectionScores, type PageSection } from './page-sections.js';
 import { rankRows } from './rank-rows.js';
 import { Readings } from './readings.js';
 import type { Judgement, SentenceScorer } from './sentence-scorer.js';
@@ -225,10 +225,10 @@ export class EvidenceScorer implements SentenceScorer {
   ): Promise<Judgement & { readonly scores: Float64Array }> {
     const { combination, tau, least, lengthExponent } = this.#encoder.settings;
     const indices = sections.flatMap((section) => section.units);
-    const sentences = sections.flatMap(({ units: members, texts }, section) =>
+    const sentences = sections.flatMap(({ units: members, terms: own }, section) =>
       members.map((index, place) => ({
         section,
-        terms: termsOf(units[index]!, texts[place]!),
+        terms: own[place]!,
         words: wordsIn(units[index]!.text),
         bm25: bm25[index]!,
         logit: first.logit(index),

@@ -13,12 +13,14 @@ export interface PageSection {
   readonly units: readonly number[];
   /** What the encoder reads of each. */
   readonly texts: readonly string[];
+  /** Index terms of that. */
+  readonly terms: readonly Uint32Array[];
 }
 
 /** The units that an encoder can read, by document and nearest heading. */
 export function pageSections(state: State, units: readonly Unit[]): PageSection[] {
   const sections: PageSection[] = [];
-  const byKey = new Map<string, { units: number[]; texts: string[] }>();
+  const byKey = new Map<string, { units: number[]; texts: string[]; terms: Uint32Array[] }>();
   for (const [index, unit] of units.entries()) {
     const page = state.pages[unit.document];
     if (!page || unit.layout.type === 'heading') continue;
@@ -26,14 +28,16 @@ export function pageSections(state: State, units: readonly Unit[]): PageSection[
     const key = `${unit.document}:${heading}`;
     let members = byKey.get(key);
     if (!members) {
-      members = { units: [], texts: [] };
+      members = { units: [], texts: [], terms: [] };
       byKey.set(key, members);
       const { title = page.title ?? '' } = state.documents[unit.document]!;
       const parts = [title, heading < 0 ? '' : blockText(page, heading)].filter((part) => part !== '');
       sections.push({ document: unit.document, title: [...new Set(parts)].join(' - '), ...members });
     }
     members.units.push(index);
-    members.texts.push(readableText(unit, page));
+    const text = readableText(unit, page);
+    members.texts.push(text);
+    members.terms.push(text === unit.text ? unit.terms : indexTerms(text).terms);
   }
   return sections;
 }
@@ -50,10 +54,9 @@ export async function sectionScores(
   context: StageContext,
 ): Promise<Float64Array> {
   const bags: { terms: Uint32Array }[] = [];
-  for (const { title, units: members, texts } of sections) {
+  for (const { title, terms } of sections) {
     const above = indexTerms(title).terms;
-    for (const [at, index] of members.entries())
-      bags.push({ terms: joinTerms([above, termsOf(units[index]!, texts[at]!)]) });
+    for (const own of terms) bags.push({ terms: joinTerms([above, own]) });
     await context.breathe();
   }
   const found = await bm25(query, bags, () => context.breathe());
@@ -64,9 +67,4 @@ export async function sectionScores(
     scores[index] = found[at]! * REGION_WEIGHTS[region];
   }
   return scores;
-}
-
-/** Index terms of what the encoder reads of a unit. */
-export function termsOf(unit: Unit, text: string): Uint32Array {
-  return text === unit.text ? unit.terms : indexTerms(text).terms;
 }

@@ -76,9 +76,9 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
       await context.breathe();
       // Where nothing answers, what a page is about still beats its menus.
       const lexical = subtrees.map(({ weight }, index) => (best > 0 ? relevance[index]! * weight : weight));
-      const scores = embedding
+      const { scores, isHurried } = embedding
         ? await nearness(embedding, state, subtrees, lexical, maxSubtrees, context)
-        : lexical;
+        : { scores: lexical, isHurried: false };
       const order = subtrees.map((_, index) => index).sort((a, b) => scores[b]! - scores[a]! || a - b);
       const rankOf = new Int32Array(order.length);
       for (const [rank, index] of order.entries()) rankOf[index] = rank;
@@ -95,7 +95,9 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
         return `${place}${links}${context.budget === undefined ? `below ${threshold} of the best` : `${rank}, beyond ${breadth} × the budget`}`;
       };
       await context.breathe();
-      return prune(context, state, subtrees, scores, kept, best > 0 || embedding !== undefined, why);
+      const isScored = best > 0 || embedding !== undefined;
+      const pruned = await prune(context, state, subtrees, scores, kept, isScored, why);
+      return isHurried ? { ...pruned, isHurried } : pruned;
     },
   };
 }
@@ -103,7 +105,10 @@ export function htmlrag(options: HtmlragOptions = {}): Compressor {
 /** What BM25's best match adds to a cosine. */
 const LEXICAL_SHARE = 0.3;
 
-/** By subtree: its cosine with the query and what BM25 says; 0 for one that was not read. */
+/**
+ * By subtree: its cosine with the query and what BM25 says; 0 for one that was not read. Hurried where the deadline left no
+ * time for some.
+ */
 async function nearness(
   embedding: BlockEmbedding,
   state: State,
@@ -111,7 +116,7 @@ async function nearness(
   lexical: readonly number[],
   maxSubtrees: number,
   context: StageContext,
-): Promise<number[]> {
+): Promise<{ scores: number[]; isHurried: boolean }> {
   const order = subtrees
     .map((_, index) => index)
     .sort((a, b) => lexical[b]! - lexical[a]! || subtrees[b]!.weight - subtrees[a]!.weight || a - b)
@@ -125,7 +130,7 @@ async function nearness(
     const share = LEXICAL_SHARE * (lexical[index]! / best);
     scores[index] = Math.max(0, cosine) * subtrees[index]!.weight + share;
   }
-  return scores;
+  return { scores, isHurried: cosines.length < texts.length };
 }
 
 /** What an embedder reads of a subtree: its text below the title of its document. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
-import { blockField, blockKey } from '../unit.js';
+import { blockKey, blockText } from '../unit.js';
 import { validate } from '../../settings/validate.js';
 import { NearDuplicates } from './near-duplicates.js';
 import { alignmentSchema, createAlignment, type AlignmentOptions } from './rank-by-compression.js';
@@ -113,9 +113,7 @@ class Contexts {
     let above = this.#above.get(key);
     if (above === undefined) {
       const title = this.#state.documents[unit.document]!.title ?? page.title ?? '';
-      const headings = unit.needs.map((block) =>
-        page.text.slice(blockField(page, block, 'textStart'), blockField(page, block, 'textEnd')),
-      );
+      const headings = unit.needs.map((block) => blockText(page, block));
       above = [title, ...headings].join('\n');
       this.#above.set(key, above);
     }
