@@ -2,19 +2,82 @@ import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readEvidence, shareLeft, type EvidenceQuestion, type Recalls } from './evidence.js';
 import { openEvidence, recallsOf, scoresOf, type QuestionScores } from './evidence-model.js';
+import { Decoder } from '../models/decoder/decoder.js';
+import { sharedData } from '../test/shared-data.js';
+import {
+  READER_CONTEXTS,
+  READER_SETS,
+  readerFigures,
+  readerPipeline,
+  readerQuestions,
+  type ReaderContext,
+  type ReaderFigures,
+} from './reader.js';
 import { printTable } from './table.js';
 
-const USAGE = 'npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)';
+const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
+       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--json]`;
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    keep: { type: 'string', default: '0.3' },
+    json: { type: 'boolean', default: false },
+    questions: { type: 'string', default: '100' },
+    folder: { type: 'string' },
+    contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
+  },
+});
+
+/** Prints how often the reader's answer is right, by what it is given to read. */
+async function reader(): Promise<void> {
+  const contexts = values.contexts.split(',') as ReaderContext[];
+  const count = Number(values.questions);
+  if (!(count >= 1) || contexts.some((name) => !READER_CONTEXTS.includes(name))) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const decoder = await Decoder.load(values.folder === undefined ? {} : { folder: values.folder });
+  const pipeline = await readerPipeline();
+  const figures: Record<string, Record<string, ReaderFigures>> = {};
+  for (const set of READER_SETS) {
+    const rows = readerQuestions(set, count);
+    figures[set] = {};
+    for (const context of contexts) {
+      figures[set][context] = await readerFigures(decoder, pipeline, rows, context);
+      if (!values.json) console.error(`${set}, ${context}`, figures[set][context]);
+    }
+  }
+  await pipeline.close();
+  await decoder.close();
+  if (values.json) {
+    console.log(JSON.stringify({ model: decoder.model, sets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    `${decoder.model}: share of answers that hold the right one, by what was read; times with compression`,
+    ['set', 'read', 'questions', 'right', 'declined', 'prompt tokens', 'first token ms', 'answer ms'],
+    Object.entries(figures).flatMap(([set, of]) =>
+      Object.entries(of).map(([context, { questions, right, declined, promptTokens, firstToken, total }]) => [
+        set,
+        context,
+        String(questions),
+        right.toFixed(2),
+        declined.toFixed(2),
+        ...[promptTokens, firstToken, total].map((value) => value.toFixed(0)),
+      ]),
+    ),
+  );
+}
 
 /** Prints how much of the evidence in files of questions is kept with a share of their words. */
-async function main(): Promise<void> {
-  const { positionals, values } = parseArgs({
-    allowPositionals: true,
-    options: { keep: { type: 'string', default: '0.3' }, json: { type: 'boolean', default: false } },
-  });
-  const [what, ...files] = positionals;
+async function evidence(files: readonly string[]): Promise<void> {
   const keep = Number(values.keep);
-  if (what !== 'evidence' || files.length === 0 || !(keep > 0 && keep <= 1)) {
+  if (files.length === 0 || !(keep > 0 && keep <= 1)) {
     refuse(USAGE);
     return;
   }
@@ -61,4 +124,7 @@ function refuse(reason: string): void {
   process.exitCode = 2;
 }
 
-await main();
+const [what, ...files] = positionals;
+if (what === 'reader' && files.length === 0) await reader();
+else if (what === 'evidence') await evidence(files);
+else refuse(USAGE);

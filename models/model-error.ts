@@ -3,9 +3,12 @@
  * - `damaged`: a file lacks, or differs in size or hash from what the manifest says
  * - `hub`: the hub cannot be reached, refuses, or sends something else than it announced
  * - `storage`: the cache folder cannot be written, or is full
- * - `inference`: ONNX Runtime refused the model or the input
+ * - `unsupported`: a model of a kind that is not run here
+ * - `context`: the input is longer than what the model reads at once
+ * - `inference`: ONNX Runtime refused the model or the input, or what came out is no number
  */
-export type ModelErrorCode = 'missing' | 'damaged' | 'hub' | 'storage' | 'inference';
+export type ModelErrorCode =
+  'missing' | 'damaged' | 'hub' | 'storage' | 'unsupported' | 'context' | 'inference';
 
 /** A model that cannot be had or run. The message says what to do about it. */
 export class ModelError extends Error {

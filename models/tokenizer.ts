@@ -36,6 +36,7 @@ interface LibraryTokenizer {
     text: string,
     options: { readonly add_special_tokens: boolean },
   ): { readonly ids: readonly number[] };
+  decode(ids: readonly number[], options: { readonly clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
 }
 
@@ -57,9 +58,14 @@ const loaded = new Map<string, Tokenizer>();
 export class Tokenizer {
   readonly #tokenizer: LibraryTokenizer;
   readonly special: SpecialTokens;
+  /** Ids of all special tokens by how they are written. */
+  readonly specialIds: ReadonlyMap<string, number>;
 
   private constructor(json: TokenizerJson, config: object) {
     const added = json.added_tokens ?? [];
+    this.specialIds = new Map(
+      added.filter(({ special }) => special === true).map(({ content, id }) => [content, id]),
+    );
     // What looks like a special token is text: a document does not get to speak as the protocol.
     this.#tokenizer = new LibraryTokenizer(
       { ...json, added_tokens: added.filter(({ special }) => special !== true) },
@@ -96,6 +102,20 @@ export class Tokenizer {
         cause: error,
       });
     }
+  }
+
+  /** From what `tokenizer.json` and `tokenizer_config.json` would hold. @throws Error for what is no tokenizer */
+  static of(json: object, config: object): Tokenizer {
+    return new Tokenizer(json as TokenizerJson, config);
+  }
+
+  /** Text of tokens; special ones are left out. Where it ends inside a character, that is U+FFFD. */
+  decode(ids: readonly number[]): string {
+    const special = new Set(this.specialIds.values());
+    return this.#tokenizer.decode(
+      ids.filter((id) => !special.has(id)),
+      { clean_up_tokenization_spaces: false },
+    );
   }
 
   /**

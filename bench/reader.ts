@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { createPipeline, type Pipeline, type SourceDocument } from 'ragpress';
+import { Decoder } from '../models/decoder/decoder.js';
+import { NO_ANSWER, readerMessages } from '../models/decoder/reader-prompt.js';
+import { Bm25Retriever } from 'ragpress/retrievers';
+import { sharedData } from '../test/shared-data.js';
+
+export const READER_SETS = ['hotpot', 'nq'] as const;
+
+export type ReaderSet = (typeof READER_SETS)[number];
+
+/** What the reader is given of a question's documents. */
+export const READER_CONTEXTS = ['all', 'compressed', 'gold and three', 'gold', 'closed book', 'without gold'] as const;
+
+export type ReaderContext = (typeof READER_CONTEXTS)[number];
+
+export interface ReaderFigures {
+  readonly questions: number;
+  /** Share of the questions whose answer, or one of them, stands in what the reader says. */
+  readonly right: number;
+  /** Share of the questions that it says the documents do not answer. */
+  readonly declined: number;
+  /** Mean, of the whole prompt. */
+  readonly promptTokens: number;
+  /** Mean milliseconds until the first token, compression included. */
+  readonly firstToken: number;
+  /** Mean milliseconds until the last token, compression included. */
+  readonly total: number;
+}
+
+interface Row {
+  readonly question: string;
+  readonly answers: readonly string[];
+  readonly documents: readonly { readonly title: string; readonly sentences: readonly string[] }[];
+  readonly evidence: readonly (readonly [document: number, sentence: number])[];
+}
+
+/** The first `count` dev questions of a set that have short answers. */
+export function readerQuestions(set: ReaderSet, count: number): Row[] {
+  return gunzipSync(readFileSync(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)))
+    .toString('utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Row)
+    .filter(({ answers }) => answers.length > 0)
+    .slice(0, count);
+}
+
+/** Answers the questions from one kind of context. */
+export async function readerFigures(
+  decoder: Decoder,
+  pipeline: Pipeline,
+  rows: readonly Row[],
+  context: ReaderContext,
+): Promise<ReaderFigures> {
+  const sums = { right: 0, declined: 0, promptTokens: 0, firstToken: 0, total: 0 };
+  for (const row of rows) {
+    const began = performance.now();
+    const text = await contextOf(pipeline, row, context);
+    const compression = context === 'compressed' ? performance.now() - began : 0;
+    const { result } = decoder.generate({ messages: readerMessages(row.question, text) }, { maxTokens: 32 });
+    const { text: said, promptTokens, milliseconds } = await result;
+    if (process.env.READER_VERBOSE) console.error(`${row.question} | ${row.answers.join(' / ')} | ${said}`);
+    sums.right += Number(holdsAnswer(said, row.answers));
+    sums.declined += Number(said.includes(NO_ANSWER.slice(0, -1)));
+    sums.promptTokens += promptTokens;
+    sums.firstToken += compression + milliseconds.firstToken;
+    sums.total += compression + milliseconds.total;
+  }
+  const mean = (sum: number) => sum / rows.length;
+  return {
+    questions: rows.length,
+    right: mean(sums.right),
+    declined: mean(sums.declined),
+    promptTokens: mean(sums.promptTokens),
+    firstToken: mean(sums.firstToken),
+    total: mean(sums.total),
+  };
+}
+
+export function readerPipeline(): Promise<Pipeline> {
+  return createPipeline({ preset: 'balanced', budget: { ratio: 0.3 } });
+}
+
+async function contextOf(pipeline: Pipeline, row: Row, context: ReaderContext): Promise<string> {
+  if (context === 'compressed') {
+    const documents = row.documents.map(
+      ({ title, sentences }, index): SourceDocument => ({
+        id: String(index),
+        title,
+        content: textOf(sentences),
+        format: 'text',
+      }),
+    );
+    return (await pipeline.compress({ query: row.question, documents })).context;
+  }
+  const gold = new Set(row.evidence.map(([document]) => document));
+  const others = (await nearest(row)).filter((place) => !gold.has(place));
+  const chosen: Record<Exclude<ReaderContext, 'compressed'>, readonly number[]> = {
+    all: [...row.documents.keys()],
+    gold: [...gold],
+    'gold and three': [...gold, ...others.slice(0, 3)],
+    'without gold': others.slice(0, 3 + gold.size),
+    'closed book': [],
+  };
+  return [...chosen[context]]
+    .sort((a, b) => a - b)
+    .map((place, index) => `[${index + 1}] ${row.documents[place]!.title}\n${textOf(row.documents[place]!.sentences)}`)
+    .join('\n\n');
+}
+
+function textOf(sentences: readonly string[]): string {
+  return sentences.map((sentence) => sentence.trim()).join(' ');
+}
+
+/** Places of the documents that share a word with the question, by BM25 the nearest first, then the others. */
+async function nearest({ question, documents }: Row): Promise<number[]> {
+  const retriever = new Bm25Retriever();
+  await retriever.add(
+    documents.map(({ title, sentences }, place) => ({ id: String(place), title, content: textOf(sentences) })),
+  );
+  const ranked = (await retriever.retrieve(question, { limit: documents.length })).map(({ id }) => Number(id));
+  return [...new Set([...ranked, ...documents.keys()])];
+}
+
+/** Whether one of the answers stands in a text, word for word, whatever case and punctuation. */
+export function holdsAnswer(text: string, answers: readonly string[]): boolean {
+  const said = ` ${wordsOf(text)} `;
+  return answers.some((answer) => said.includes(` ${wordsOf(answer)} `));
+}
+
+function wordsOf(text: string): string {
+  return (text.normalize('NFKC').toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(' ');
+}

@@ -1,0 +1,197 @@
+import { OnnxGraph } from './onnx-graph.js';
+import { BLOCK, type BlockWeights, type ColumnWeights, type FloatWeights } from './quantise.js';
+import type { DecoderShape } from './shape.js';
+
+/** The four matrix products of a layer: queries, keys and values are one, gate and up another. */
+export type Product = 'qkv' | 'output' | 'gateUp' | 'down';
+
+/** What the graph is made from; matrices one at a time, so that no more need be in memory. */
+export interface GraphWeights {
+  product(layer: number, name: Product): ColumnWeights | FloatWeights;
+  norm(layer: number, name: 'attention' | 'feedForward'): Float32Array;
+  /** Of queries, keys and values, one after the other; undefined where the model has none. */
+  bias(layer: number): Float32Array | undefined;
+  readonly finalNorm: Float32Array;
+}
+
+const OPSET = 21;
+const CONTRIB = { domain: 'com.microsoft' } as const;
+
+/** What hides a slot from a row in the mask; an infinite one would make NaN of a row that sees nothing. */
+export const HIDDEN = -1e9;
+
+/**
+ * The layers of a decoder: rows go in, each at its position, beside keys and values of before.
+ *
+ * Inputs: `embeds` [1, rows, width]; `cos`, `sin` [rows, headSize / 2] of the rows' positions; `past_k.N`, `past_v.N`
+ * [kvHeads, slots, headSize] of layer N, keys rotated; `mask` [rows, slots + rows], 0 where a row sees a slot or another
+ * row, HIDDEN where not. Only the mask knows of order: a key may stand in any slot.
+ *
+ * Outputs: `hidden` [1, rows, width] ready for the vocabulary; `k`, `v` [layers, kvHeads, rows, headSize] of the rows
+ * alone, keys rotated.
+ *
+ * Weights of 8 bits have a scale a column, and every row of activations a scale of its own, so that one large number
+ * does not make the other rows coarse, and no row depends on which others are computed with it.
+ */
+export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8Array {
+  const { layers, width, heads, kvHeads, headSize, epsilon } = shape;
+  const onnx = new OnnxGraph(OPSET);
+  const whole = (...values: number[]) => onnx.constant(BigInt64Array.from(values, BigInt), [values.length]);
+  const join = (...parts: string[]) => onnx.node('Concat', parts, { attributes: { axis: 0 } });
+  const halves = (x: string, sizes: string) =>
+    onnx.nodes('Split', [x, sizes], { outputs: 2, attributes: { axis: -1 } }) as [string, string];
+  const times = (a: string, b: string) => onnx.node('Mul', [a, b]);
+  const reshape = (x: string, dims: string) => onnx.node('Reshape', [x, dims]);
+  const swap = (x: string) => onnx.node('Transpose', [x], { attributes: { perm: [1, 0, 2] } });
+
+  onnx.input('embeds', 'float32', [1, 'rows', width]);
+  onnx.input('cos', 'float32', ['rows', headSize / 2]);
+  onnx.input('sin', 'float32', ['rows', headSize / 2]);
+  onnx.input('mask', 'float32', ['rows', 'total']);
+  for (let layer = 0; layer < layers; layer++)
+    for (const name of ['past_k', 'past_v'])
+      onnx.input(`${name}.${layer}`, 'float32', [kvHeads, 'slots', headSize]);
+
+  const sizeOf = (x: string, axis: number) =>
+    onnx.node('Shape', [x], { attributes: { start: axis, end: axis + 1 } });
+  const rows = sizeOf('embeds', 1);
+  const total = sizeOf('mask', 1);
+  const [zero, last] = [whole(0), whole(-1)];
+  const level = onnx.constant(Float32Array.of(1 / 127), []);
+  const one = onnx.constant(Float32Array.of(1), []);
+  const middle = onnx.constant(Uint8Array.of(128), []);
+  const middles = onnx.node('Expand', [onnx.constant(Uint8Array.of(128), [1]), rows]);
+  const dims = {
+    flat: last,
+    queries: whole(-1, heads, headSize),
+    keys: whole(-1, kvHeads, headSize),
+    grouped: whole(kvHeads, -1, headSize),
+    byHead: whole(heads, -1, headSize),
+    scoresByHead: join(whole(heads), rows, total),
+    scoresByGroup: join(whole(kvHeads), times(rows, whole(heads / kvHeads)), total),
+    attended: whole(1, -1, heads * headSize),
+    qkv: whole((heads + kvHeads) * headSize, kvHeads * headSize),
+    qk: whole(heads * headSize, kvHeads * headSize),
+  };
+
+  const scaled = (x: string, step: string | undefined) => (step === undefined ? x : times(x, step));
+  /** A matrix product but for `step`, a number a row that it has still to be multiplied with. */
+  const product = (x: string, layer: number, name: Product) => {
+    const matrix = weights.product(layer, name);
+    const { inputs, outputs } = matrix;
+    if ('numbers' in matrix)
+      return { y: onnx.node('MatMul', [x, onnx.constant(matrix.numbers, [inputs, outputs])]), step: undefined };
+    const { levels, scales } = matrix;
+    const largest = onnx.node('ReduceMax', [onnx.node('Abs', [x]), last]);
+    const step = times(largest, level);
+    const inLevels = onnx.node('QuantizeLinear', [x, reshape(step, dims.flat), middles], {
+      attributes: { axis: 1 },
+    });
+    const y = onnx.node(
+      'MatMulIntegerToFloat',
+      [inLevels, onnx.constant(levels, [inputs, outputs]), one, onnx.constant(scales, [outputs]), middle],
+      CONTRIB,
+    );
+    return { y, step };
+  };
+  const multiply = (x: string, layer: number, name: Product) => {
+    const { y, step } = product(x, layer, name);
+    return scaled(y, step);
+  };
+
+  const kept: Record<'k' | 'v', string[]> = { k: [], v: [] };
+  const attention = (x: string, layer: number) => {
+    const bias = weights.bias(layer);
+    const plain = multiply(x, layer, 'qkv');
+    const qkv = bias ? onnx.node('Add', [plain, onnx.constant(bias, [bias.length])]) : plain;
+    const [qk, v] = halves(qkv, dims.qkv);
+    const turned = onnx.node('RotaryEmbedding', [qk, zero, 'cos', 'sin'], {
+      ...CONTRIB,
+      attributes: { num_heads: heads + kvHeads, rotary_embedding_dim: headSize },
+    });
+    const [q, k] = halves(turned, dims.qk);
+    const keys = swap(reshape(k, dims.keys));
+    const values = swap(reshape(v, dims.keys));
+    kept.k.push(keys);
+    kept.v.push(values);
+    const beside = (past: string, own: string) =>
+      onnx.node('Concat', [`${past}.${layer}`, own], { attributes: { axis: 1 } });
+    // Heads of queries that share a head of keys are rows of one product (GQA).
+    const scores = onnx.node(
+      'FusedMatMul',
+      [reshape(swap(reshape(q, dims.queries)), dims.grouped), beside('past_k', keys)],
+      { ...CONTRIB, attributes: { transB: 1, alpha: { float: 1 / Math.sqrt(headSize) } } },
+    );
+    const masked = onnx.node('Add', [reshape(scores, dims.scoresByHead), 'mask']);
+    const shares = onnx.node('Softmax', [masked], { attributes: { axis: -1 } });
+    const mixed = onnx.node('MatMul', [reshape(shares, dims.scoresByGroup), beside('past_v', values)]);
+    const attended = reshape(swap(reshape(mixed, dims.byHead)), dims.attended);
+    return multiply(attended, layer, 'output');
+  };
+
+  const feedForward = (x: string, layer: number) => {
+    const gateUp = product(x, layer, 'gateUp');
+    const [gate, up] = onnx.nodes('Split', [gateUp.y], {
+      outputs: 2,
+      attributes: { axis: -1, num_outputs: 2 },
+    }) as [string, string];
+    // x * sigmoid(x), SiLU. What `up` has still to be multiplied with does not change the levels of its product.
+    const open = onnx.node('QuickGelu', [scaled(gate, gateUp.step)], {
+      ...CONTRIB,
+      attributes: { alpha: { float: 1 } },
+    });
+    const down = product(times(open, up), layer, 'down');
+    return scaled(down.y, down.step && scaled(down.step, gateUp.step));
+  };
+
+  const attributes = { epsilon: { float: epsilon } };
+  /** Adds to what goes past the layers, and norms the sum. */
+  const add = (x: string, more: string, norm: Float32Array, outputs: readonly string[] | number = 4) => {
+    const weight = onnx.constant(norm, [width]);
+    const [y, , , sum] = onnx.nodes('SkipSimplifiedLayerNormalization', [x, more, weight], {
+      ...CONTRIB,
+      outputs,
+      attributes,
+    });
+    return { y: y!, sum: sum! };
+  };
+
+  const firstNorm = onnx.constant(weights.norm(0, 'attention'), [width]);
+  let x = 'embeds';
+  let y = onnx.node('SimplifiedLayerNormalization', [x, firstNorm], { attributes: { ...attributes, axis: -1 } });
+  for (let layer = 0; layer < layers; layer++) {
+    const attended = add(x, attention(y, layer), weights.norm(layer, 'feedForward'));
+    const fed = feedForward(attended.y, layer);
+    if (layer < layers - 1) ({ y, sum: x } = add(attended.sum, fed, weights.norm(layer + 1, 'attention')));
+    else add(attended.sum, fed, weights.finalNorm, ['hidden']);
+  }
+  onnx.output('hidden', 'float32', [1, 'rows', width]);
+  for (const [name, parts] of Object.entries(kept)) {
+    const stacked = parts.map((part) => onnx.node('Unsqueeze', [part, zero]));
+    onnx.nodes('Concat', stacked, { outputs: [name], attributes: { axis: 0 } });
+    onnx.output(name, 'float32', [layers, kvHeads, 'rows', headSize]);
+  }
+  return onnx.encode();
+}
+
+/** `hidden` [1, rows, width] to `logits` [1, rows, vocabulary]: few rows, as fast as the weights can be read. */
+export function headGraph({ width, vocabulary }: DecoderShape, weights: BlockWeights | FloatWeights): Uint8Array {
+  const onnx = new OnnxGraph(OPSET);
+  onnx.input('hidden', 'float32', [1, 'rows', width]);
+  const outputs = ['logits'];
+  if ('numbers' in weights) {
+    onnx.nodes('MatMul', ['hidden', onnx.constant(weights.numbers, [width, vocabulary])], { outputs });
+  } else {
+    const blocks = width / BLOCK;
+    const levels = onnx.constant(weights.levels, [vocabulary, blocks, BLOCK]);
+    const scales = onnx.constant(weights.scales, [vocabulary * blocks]);
+    onnx.nodes('MatMulNBits', ['hidden', levels, scales], {
+      ...CONTRIB,
+      outputs,
+      // Level 4: products of 8-bit integers, activations with a scale a block (onnxruntime, docs/ContribOperators.md).
+      attributes: { K: width, N: vocabulary, bits: 8, block_size: BLOCK, accuracy_level: 4 },
+    });
+  }
+  onnx.output('logits', 'float32', [1, 'rows', vocabulary]);
+  return onnx.encode();
+}

@@ -1,0 +1,257 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { ModelError, type ModelErrorCode } from '../model-error.js';
+import { Tokenizer } from '../tokenizer.js';
+import { ChatTemplate } from './chat-template.js';
+import { openCheckpoint } from './checkpoint.js';
+import { DecoderEngine, type Precision } from './decoder-engine.js';
+import type { GenerateSettings } from './generate-settings.js';
+import type { DecoderInput, GenerationResult } from './generation.js';
+import { bytesAToken, KvSlots } from './kv-slots.js';
+import { Sampler } from './sampler.js';
+import { TextStream } from './text-stream.js';
+
+export interface WorkerSettings {
+  readonly folder: string;
+  readonly threads: number;
+  readonly precision: Precision;
+  readonly contextTokens: number | undefined;
+  readonly cacheBytes: number;
+}
+
+/** What is known once the weights are loaded. */
+export interface DecoderDescription {
+  readonly contextTokens: number;
+  readonly width: number;
+  readonly vocabulary: number;
+}
+
+export type ToWorker =
+  | { readonly type: 'generate'; readonly id: number; readonly input: DecoderInput; readonly settings: GenerateSettings }
+  | { readonly type: 'encode'; readonly id: number; readonly text: string }
+  | { readonly type: 'abort'; readonly id: number }
+  | { readonly type: 'close' };
+
+/** An error that is ours with its code, any other without. */
+export interface Fault {
+  readonly code: ModelErrorCode | undefined;
+  readonly message: string;
+}
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly description: DecoderDescription }
+  | { readonly type: 'text'; readonly id: number; readonly text: string }
+  | { readonly type: 'end'; readonly id: number; readonly result: GenerationResult }
+  | { readonly type: 'tokens'; readonly id: number; readonly tokens: readonly number[] }
+  | { readonly type: 'fault'; readonly id: number | undefined; readonly fault: Fault };
+
+/**
+ * Rows of a prompt that are computed at once: enough for the matrix products to be at their fastest, few enough that
+ * scores stay in the processor's caches, keys that come later are not looked at, and other requests get their turn.
+ */
+const ROWS = 128;
+
+/** A request under way. */
+interface Running {
+  readonly id: number;
+  readonly slots: KvSlots;
+  /** Rows of the prompt that are still to be computed, [rows, width]. */
+  prompt: Float32Array;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  readonly bytes: number;
+  readonly sampler: Sampler;
+  readonly stream: TextStream;
+  began: number | undefined;
+  firstToken: number | undefined;
+  completionTokens: number;
+}
+
+const port = parentPort!;
+const { folder, threads, precision, contextTokens: limit, cacheBytes } = workerData as WorkerSettings;
+const send = (message: FromWorker) => {
+  port.postMessage(message);
+};
+const fail = (id: number | undefined, error: unknown) => {
+  const code = error instanceof ModelError ? error.code : undefined;
+  send({ type: 'fault', id, fault: { code, message: (error as Error).message } });
+};
+
+try {
+  await serve();
+} catch (error) {
+  fail(undefined, error);
+  port.close();
+}
+
+async function serve(): Promise<void> {
+  const checkpoint = await openCheckpoint(folder);
+  const { path, shape, begin, ends } = checkpoint;
+  const contextTokens = Math.min(limit ?? shape.contextLength, shape.contextLength);
+  const tokenizer = readTokenizer(path, checkpoint.tokenizer);
+  const engine = await DecoderEngine.open(checkpoint, { threads, precision });
+  await checkpoint.close();
+  const { bos_token, eos_token } = checkpoint.tokenizer.config as Record<string, unknown>;
+  const names = Object.fromEntries(
+    Object.entries({ bos_token, eos_token }).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  );
+  let template: ChatTemplate | undefined;
+  const waiting: Running[] = [];
+  const running: Running[] = [];
+  let bytes = 0;
+  let working = false;
+
+  const embedsOf = (input: DecoderInput): Float32Array => {
+    if ('embeds' in input) return input.embeds;
+    if ('tokens' in input) return engine.embed(input.tokens);
+    if ('messages' in input) {
+      template ??= new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, names);
+      return engine.embed(template.encode(input.messages));
+    }
+    const tokens = tokenizer.encode(input.prompt);
+    return engine.embed(begin === undefined ? tokens : [begin, ...tokens]);
+  };
+
+  const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
+    const prompt = embedsOf(input);
+    const promptTokens = prompt.length / shape.width;
+    if (promptTokens >= contextTokens) {
+      throw new ModelError(
+        'context',
+        path,
+        `the prompt has ${promptTokens} tokens where the model reads at most ${contextTokens}, its answer included; ` +
+          'give it a shorter one, e.g. compressed to a lower budget',
+      );
+    }
+    const maxTokens = Math.min(settings.maxTokens ?? 256, contextTokens - promptTokens);
+    return {
+      id,
+      slots: new KvSlots(shape),
+      prompt,
+      promptTokens,
+      maxTokens,
+      bytes: (promptTokens + maxTokens) * bytesAToken(shape),
+      sampler: new Sampler(settings),
+      stream: new TextStream(tokenizer, settings.stop),
+      began: undefined,
+      firstToken: undefined,
+      completionTokens: 0,
+    };
+  };
+
+  /** Takes a request a step further. @returns whether it is done */
+  const advance = async (request: Running): Promise<boolean> => {
+    request.began ??= performance.now();
+    const { slots, stream } = request;
+    const rows = Math.min(ROWS, request.prompt.length / shape.width);
+    const embeds = request.prompt.subarray(0, rows * shape.width);
+    request.prompt = request.prompt.subarray(embeds.length);
+    const positions = Array.from({ length: rows }, (_, row) => slots.length + row);
+    const { hidden, keys, values } = await engine.step({ embeds, positions, past: slots });
+    slots.append(keys, values, rows);
+    if (request.prompt.length > 0) return false;
+
+    const token = request.sampler.next(await engine.logits(hidden.slice(-shape.width)));
+    if (token === undefined)
+      throw new ModelError('inference', path, `${path} gives no numbers for this input; its weights may be damaged`);
+    request.firstToken ??= performance.now();
+    const isEnd = ends.includes(token);
+    if (!isEnd) {
+      request.completionTokens++;
+      const text = stream.push(token);
+      if (text !== '') send({ type: 'text', id: request.id, text });
+    }
+    if (!isEnd && !stream.stopped && request.completionTokens < request.maxTokens) {
+      request.prompt = engine.embed([token]);
+      return false;
+    }
+    const text = stream.end();
+    if (text !== '') send({ type: 'text', id: request.id, text });
+    send({
+      type: 'end',
+      id: request.id,
+      result: {
+        text: stream.text,
+        finishReason: isEnd || stream.stopped ? 'stop' : 'length',
+        promptTokens: request.promptTokens,
+        completionTokens: request.completionTokens,
+        milliseconds: {
+          firstToken: request.firstToken - request.began,
+          total: performance.now() - request.began,
+        },
+      },
+    });
+    return true;
+  };
+
+  const leave = (request: Running) => {
+    const at = running.indexOf(request);
+    if (at < 0) return;
+    running.splice(at, 1);
+    bytes -= request.bytes;
+  };
+
+  /** Requests in turn, a step each, until there are none. */
+  const work = async (): Promise<void> => {
+    if (working) return;
+    working = true;
+    while (waiting.length + running.length > 0) {
+      while (waiting[0] && (running.length === 0 || bytes + waiting[0].bytes <= cacheBytes)) {
+        bytes += waiting[0].bytes;
+        running.push(waiting.shift()!);
+      }
+      const request = running[0]!;
+      try {
+        if (await advance(request)) leave(request);
+        else if (running[0] === request) running.push(running.shift()!);
+      } catch (error) {
+        leave(request);
+        fail(request.id, error);
+      }
+      // Messages are read between two steps: an abort is one.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    working = false;
+  };
+
+  port.on('message', (message: ToWorker) => {
+    switch (message.type) {
+      case 'generate':
+        try {
+          waiting.push(accept(message.id, message.input, message.settings));
+          void work();
+        } catch (error) {
+          fail(message.id, error);
+        }
+        break;
+      case 'encode':
+        send({ type: 'tokens', id: message.id, tokens: tokenizer.encode(message.text) });
+        break;
+      case 'abort': {
+        const at = waiting.findIndex(({ id }) => id === message.id);
+        if (at >= 0) waiting.splice(at, 1);
+        const request = running.find(({ id }) => id === message.id);
+        if (request) leave(request);
+        break;
+      }
+      case 'close':
+        waiting.length = 0;
+        running.length = 0;
+        void engine.close().finally(() => {
+          port.close();
+        });
+    }
+  });
+  send({ type: 'ready', description: { contextTokens, width: shape.width, vocabulary: shape.vocabulary } });
+}
+
+function readTokenizer(path: string, { json, config }: { json: object; config: object }): Tokenizer {
+  try {
+    return Tokenizer.of(json, config);
+  } catch (error) {
+    throw new ModelError('damaged', path, `the tokenizer of ${path} cannot be used: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,324 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { z } from 'zod';
+import { ConfigurationError } from '../../settings/configuration-error.js';
+import { validate } from '../../settings/validate.js';
+import { ModelError } from '../model-error.js';
+import { packageRoot } from '../package-root.js';
+import { ModelRegistry } from '../registry.js';
+import type { Precision } from './decoder-engine.js';
+import type { DecoderDescription, Fault, FromWorker, ToWorker, WorkerSettings } from './decoder-worker.js';
+import { generateSettingsSchema } from './generate-settings.js';
+import type { DecoderInput, GenerateOptions, Generation, GenerationResult } from './generation.js';
+
+export interface DecoderOptions {
+  /** A model of the kind `decoder`. Default `smollm2`. */
+  readonly model?: string;
+  /** A folder with a checkpoint of the Llama family, GGUF or safetensors, in place of a model by its name. */
+  readonly folder?: string;
+  /** Default one with its own defaults. */
+  readonly registry?: ModelRegistry;
+  /** Threads of one run. Default as many as there are processors, at most 4. */
+  readonly threads?: number;
+  /** `float32` computes as the checkpoint has it, several times slower, for comparison. Default `int8`. */
+  readonly precision?: Precision;
+  /** Tokens that a prompt and its answer may have together. Default, and at most, what the model was trained for. */
+  readonly contextTokens?: number;
+  /**
+   * Megabytes that keys and values of all requests under way may take: others wait until there is room. One is always
+   * let in. Default 256.
+   */
+  readonly cacheMegabytes?: number;
+}
+
+const optionsSchema = z
+  .strictObject({
+    model: z.string('give the name of a model').min(1, 'give the name of a model').optional(),
+    folder: z.string('give a path').min(1, 'give a path').optional(),
+    registry: z.instanceof(ModelRegistry, { error: 'give a ModelRegistry' }).optional(),
+    threads: z
+      .int()
+      .min(1)
+      .max(256)
+      .default(() => Math.min(4, availableParallelism())),
+    precision: z.enum(['int8', 'float32'], 'give int8 or float32').default('int8'),
+    contextTokens: z.int('give a whole number').min(2, 'give 2 or more').optional(),
+    cacheMegabytes: z.number().positive('give a number above 0').default(256),
+  })
+  .refine(({ model, folder }) => model === undefined || folder === undefined, {
+    path: ['folder'],
+    error: 'give a model or a folder, not both',
+  });
+
+const inputSchema = z.union(
+  [
+    z.strictObject({
+      messages: z
+        .array(z.object({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }))
+        .min(1),
+    }),
+    z.strictObject({ prompt: z.string().min(1) }),
+    z.strictObject({ tokens: z.array(z.int().nonnegative()).min(1) }),
+    z.strictObject({ embeds: z.instanceof(Float32Array).refine(({ length }) => length > 0) }),
+  ],
+  'give messages, a prompt, tokens or embeds, and not none of them',
+);
+
+interface Request {
+  readonly onText?: (text: string) => void;
+  readonly resolve: (value: never) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * A small language model of the Llama family on ONNX Runtime, in a thread of its own. Requests take turns at every step;
+ * what one is answered does not depend on the others.
+ */
+export class Decoder {
+  /** Name and version; a folder's path. */
+  readonly model: string;
+  /** Tokens that a prompt and its answer may have together. */
+  readonly contextTokens: number;
+  /** Numbers a row of `embeds`. */
+  readonly width: number;
+  readonly #vocabulary: number;
+  readonly #worker: Worker;
+  readonly #requests = new Map<number, Request>();
+  readonly #ended: Promise<void>;
+  #next = 0;
+  #fault: ModelError | undefined;
+
+  private constructor(model: string, worker: Worker, { contextTokens, width, vocabulary }: DecoderDescription) {
+    this.model = model;
+    this.contextTokens = contextTokens;
+    this.width = width;
+    this.#vocabulary = vocabulary;
+    this.#worker = worker;
+    worker.on('message', (message: FromWorker) => {
+      this.#receive(message);
+    });
+    this.#ended = new Promise((resolve) => {
+      worker.once('exit', resolve);
+    });
+    worker.on('error', (error) => {
+      this.#end(new ModelError('inference', model, `the thread of ${model} ended: ${error.message}`, { cause: error }));
+    });
+    worker.unref();
+  }
+
+  /**
+   * Finds the model, reads its weights and builds its graph.
+   * @throws ConfigurationError; ModelError `missing`, `damaged`, or `unsupported` for what is not run here
+   */
+  static async load(options: DecoderOptions = {}): Promise<Decoder> {
+    const { model, folder, registry, threads, precision, contextTokens, cacheMegabytes } = validate(
+      optionsSchema,
+      options,
+      'decoder',
+    );
+    const found = folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
+    const settings: WorkerSettings = {
+      folder: found?.folder ?? folder!,
+      threads,
+      precision,
+      contextTokens,
+      cacheBytes: cacheMegabytes * 1e6,
+    };
+    const name = found?.name ?? folder!;
+    const worker = new Worker(join(packageRoot, 'dist', 'models', 'decoder', 'decoder-worker.js'), {
+      workerData: settings,
+    });
+    const description = await new Promise<DecoderDescription>((resolve, reject) => {
+      worker.once('message', (message: FromWorker) => {
+        if (message.type === 'ready') resolve(message.description);
+        else if (message.type === 'fault') reject(toError(name, message.fault));
+      });
+      worker.once('error', reject);
+    });
+    return new Decoder(name, worker, description);
+  }
+
+  /**
+   * Begins at once. Its pieces can be read as they come, its result waited for; both fail alike.
+   * @throws ConfigurationError for an option that cannot be used. What comes later fails with ModelError: `context` for
+   * a prompt that leaves no room for an answer, `unsupported` for messages without a chat template, `inference`; or with
+   * the signal's reason
+   */
+  generate(input: DecoderInput, { signal, ...options }: GenerateOptions = {}): Generation {
+    const settings = validate(generateSettingsSchema, options, 'generate');
+    this.#check(input);
+    const pieces = new Pieces();
+    let id = 0;
+    const result = new Promise<GenerationResult>((resolve, reject) => {
+      const begin = () => {
+        id = this.#send((id) => ({ type: 'generate', id, input, settings }), {
+          onText: (text) => {
+            pieces.push(text);
+          },
+          resolve,
+          reject,
+        });
+      };
+      if (signal?.aborted) reject(reasonOf(signal));
+      else begin();
+    });
+    const abort = () => {
+      this.#abort(id, reasonOf(signal!));
+    };
+    signal?.addEventListener('abort', abort);
+    result.then(
+      () => {
+        pieces.end();
+      },
+      (error: unknown) => {
+        pieces.end(error);
+      },
+    ).finally(() => signal?.removeEventListener('abort', abort));
+    return {
+      result,
+      [Symbol.asyncIterator]: () =>
+        pieces.read(() => {
+          this.#abort(id, new DOMException('nobody reads what is generated', 'AbortError'));
+        }),
+    };
+  }
+
+  /** Token ids of a text, without special tokens. */
+  async encode(text: string): Promise<number[]> {
+    return new Promise((resolve, reject) => {
+      this.#send((id) => ({ type: 'encode', id, text }), { resolve, reject });
+    });
+  }
+
+  /** Ends its thread; what is under way fails. A second call does nothing. */
+  async close(): Promise<void> {
+    if (!this.#fault) {
+      this.#end(new ModelError('inference', this.model, `${this.model} was closed and cannot be run`));
+      this.#post({ type: 'close' });
+    }
+    await this.#ended;
+  }
+
+  #check(input: DecoderInput): void {
+    validate(inputSchema, input, 'input');
+    if ('embeds' in input && input.embeds.length % this.width !== 0)
+      throw new ConfigurationError('input.embeds', input.embeds.length, `give rows of ${this.width} numbers`);
+    if ('tokens' in input) {
+      const strange = input.tokens.find((token) => token >= this.#vocabulary);
+      if (strange !== undefined)
+        throw new ConfigurationError('input.tokens', strange, `give tokens below ${this.#vocabulary}`);
+    }
+  }
+
+  #send<Value>(
+    message: (id: number) => ToWorker,
+    request: {
+      readonly onText?: (text: string) => void;
+      readonly resolve: (value: Value) => void;
+      readonly reject: (reason: unknown) => void;
+    },
+  ): number {
+    const id = ++this.#next;
+    if (this.#fault) {
+      request.reject(this.#fault);
+      return id;
+    }
+    this.#requests.set(id, request as Request);
+    this.#worker.ref();
+    this.#post(message(id));
+    return id;
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromWorker): void {
+    if (message.type === 'ready') return;
+    const request = message.id === undefined ? undefined : this.#requests.get(message.id);
+    if (!request) return;
+    if (message.type === 'text') {
+      request.onText?.(message.text);
+      return;
+    }
+    this.#forget(message.id!);
+    if (message.type === 'fault') request.reject(toError(this.model, message.fault));
+    else request.resolve((message.type === 'end' ? message.result : message.tokens) as never);
+  }
+
+  #abort(id: number, reason: unknown): void {
+    const request = this.#requests.get(id);
+    if (!request) return;
+    this.#forget(id);
+    this.#post({ type: 'abort', id });
+    request.reject(reason);
+  }
+
+  #forget(id: number): void {
+    this.#requests.delete(id);
+    // With nothing under way its thread does not keep the process from ending.
+    if (this.#requests.size === 0) this.#worker.unref();
+  }
+
+  #end(fault: ModelError): void {
+    this.#fault ??= fault;
+    for (const request of this.#requests.values()) request.reject(fault);
+    this.#requests.clear();
+  }
+}
+
+async function find(name: string, registry: ModelRegistry): Promise<{ readonly name: string; readonly folder: string }> {
+  const { manifest, folder } = await registry.resolve(name);
+  if (manifest.kind !== 'decoder') {
+    throw new ConfigurationError(
+      'decoder.model',
+      name,
+      `it is of the kind ${manifest.kind}; give one of the kind decoder, or the folder of a checkpoint`,
+    );
+  }
+  return { name: `${manifest.name}@${manifest.version}`, folder };
+}
+
+function toError(model: string, { code, message }: Fault): Error {
+  return code === undefined ? new Error(message) : new ModelError(code, model, message);
+}
+
+function reasonOf(signal: AbortSignal): unknown {
+  return signal.reason as unknown;
+}
+
+/** Text between the one who generates and the one who reads. */
+class Pieces {
+  readonly #pieces: string[] = [];
+  #wake: (() => void) | undefined;
+  #state: { readonly error?: unknown } | undefined;
+
+  push(text: string): void {
+    this.#pieces.push(text);
+    this.#wake?.();
+  }
+
+  end(error?: unknown): void {
+    this.#state = error === undefined ? {} : { error };
+    this.#wake?.();
+  }
+
+  /** @param leave called where the reader stops before the end */
+  async *read(leave: () => void): AsyncGenerator<string, undefined> {
+    try {
+      for (;;) {
+        while (this.#pieces.length > 0) yield this.#pieces.shift()!;
+        if (this.#state) {
+          if ('error' in this.#state) throw this.#state.error;
+          return undefined;
+        }
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    } finally {
+      leave();
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/** What the model is to go on from. */
+export type DecoderInput =
+  /** A conversation, put together by the model's own chat template. */
+  | { readonly messages: readonly ChatMessage[] }
+  /** Text as it stands; what looks like a special token in it is text. */
+  | { readonly prompt: string }
+  | { readonly tokens: readonly number[] }
+  /** Numbers in place of tokens, `width` a row, as xRAG has them (Cheng et al. 2024). */
+  | { readonly embeds: Float32Array };
+
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
+
+export interface GenerateOptions {
+  /** Tokens to generate at most. Default 256; where the context is nearer full, up to its end. */
+  readonly maxTokens?: number;
+  /** 0, the default, takes the likeliest token each time. */
+  readonly temperature?: number;
+  /** Samples among so many of the likeliest tokens. Default all. */
+  readonly topK?: number;
+  /** Samples among the likeliest tokens that together have this probability (Holtzman et al. 2020). Default 1. */
+  readonly topP?: number;
+  /** The same seed and input give the same text. Default 0. */
+  readonly seed?: number;
+  /** Text that ends the generation; it is not part of what is generated. */
+  readonly stop?: readonly string[];
+  /** Taken from a token's logit for each time it was generated. Default 0. */
+  readonly frequencyPenalty?: number;
+  /** Taken from a token's logit where it was generated before. Default 0. */
+  readonly presencePenalty?: number;
+  /** Ends it between two steps; a step takes a token, or 128 tokens of the prompt. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GenerationResult {
+  readonly text: string;
+  /** `stop`: the model ended, or a stop string came; `length`: maxTokens or the end of the context. */
+  readonly finishReason: 'stop' | 'length';
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  /** From when the request was taken up, waiting for others left out. */
+  readonly milliseconds: { readonly firstToken: number; readonly total: number };
+}
+
+/** Text as it is generated, in pieces that never cut a character; and all of it at the end. */
+export interface Generation extends AsyncIterable<string> {
+  readonly result: Promise<GenerationResult>;
+}

@@ -1,0 +1,269 @@
+/** How a type of ggml's keeps numbers: blocks of `numbers`, each of `bytes`. */
+export interface GgmlType {
+  readonly name: string;
+  readonly numbers: number;
+  readonly bytes: number;
+  /** Reads the block that begins at `from` into `out` at `to`. */
+  read(bytes: Uint8Array, from: number, out: Float32Array, to: number): void;
+}
+
+const HALVES = new Float32Array(65_536);
+for (let bits = 0; bits < 65_536; bits++) HALVES[bits] = halfOf(bits);
+
+/** A number in half precision (IEEE 754 binary16). */
+function halfOf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+export function half(bytes: Uint8Array, at: number): number {
+  return HALVES[bytes[at]! | (bytes[at + 1]! << 8)]!;
+}
+
+const WORD = new Uint32Array(1);
+const WORD_AS_FLOAT = new Float32Array(WORD.buffer);
+
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+function float(bits: number): number {
+  WORD[0] = bits;
+  return WORD_AS_FLOAT[0]!;
+}
+
+function signed(byte: number): number {
+  return (byte << 24) >> 24;
+}
+
+/** 32 numbers of 4 bits, the first 16 in the lower halves of the bytes. */
+function nibbles(
+  bytes: Uint8Array,
+  from: number,
+  out: Float32Array,
+  to: number,
+  scale: number,
+  least: number,
+): void {
+  for (let i = 0; i < 16; i++) {
+    const byte = bytes[from + i]!;
+    out[to + i] = scale * (byte & 15) + least;
+    out[to + 16 + i] = scale * (byte >> 4) + least;
+  }
+}
+
+/** The same with a fifth bit of each in a word of 32. */
+function fiveBits(
+  bytes: Uint8Array,
+  from: number,
+  out: Float32Array,
+  to: number,
+  scale: number,
+  least: number,
+): void {
+  const high = word(bytes, from);
+  for (let i = 0; i < 16; i++) {
+    const byte = bytes[from + 4 + i]!;
+    out[to + i] = scale * ((byte & 15) | (((high >>> i) & 1) << 4)) + least;
+    out[to + 16 + i] = scale * ((byte >> 4) | (((high >>> (i + 16)) & 1) << 4)) + least;
+  }
+}
+
+/** Scale and minimum of the 32 numbers `index` of a block of 256 (ggml-quants.c, get_scale_min_k4). */
+function sixBits(bytes: Uint8Array, at: number, index: number): readonly [number, number] {
+  if (index < 4) return [bytes[at + index]! & 63, bytes[at + index + 4]! & 63];
+  return [
+    (bytes[at + index + 4]! & 15) | ((bytes[at + index - 4]! >> 6) << 4),
+    (bytes[at + index + 4]! >> 4) | ((bytes[at + index]! >> 6) << 4),
+  ];
+}
+
+/** Q4_K and Q5_K: 8 times 32 numbers, with a scale and a minimum of 6 bits each. */
+function superblock(
+  bytes: Uint8Array,
+  from: number,
+  out: Float32Array,
+  to: number,
+  fifth: number | undefined,
+  levels: number,
+): void {
+  const scale = half(bytes, from);
+  const least = half(bytes, from + 2);
+  for (let part = 0; part < 8; part++) {
+    const [steps, under] = sixBits(bytes, from + 4, part);
+    const shift = part & 1 ? 4 : 0;
+    for (let i = 0; i < 32; i++) {
+      let level = (bytes[levels + (part >> 1) * 32 + i]! >> shift) & 15;
+      if (fifth !== undefined && (bytes[fifth + i]! >> part) & 1) level += 16;
+      out[to + part * 32 + i] = scale * steps * level - least * under;
+    }
+  }
+}
+
+export const Q4_1 = 3;
+export const Q8_0 = 8;
+
+/** By ggml's number of the type (ggml.h, enum ggml_type; layouts: ggml-common.h). */
+export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
+  0: {
+    name: 'F32',
+    numbers: 1,
+    bytes: 4,
+    read(bytes, from, out, to) {
+      out[to] = float(word(bytes, from));
+    },
+  },
+  1: {
+    name: 'F16',
+    numbers: 1,
+    bytes: 2,
+    read(bytes, from, out, to) {
+      out[to] = half(bytes, from);
+    },
+  },
+  2: {
+    name: 'Q4_0',
+    numbers: 32,
+    bytes: 18,
+    read(bytes, from, out, to) {
+      const scale = half(bytes, from);
+      nibbles(bytes, from + 2, out, to, scale, -8 * scale);
+    },
+  },
+  [Q4_1]: {
+    name: 'Q4_1',
+    numbers: 32,
+    bytes: 20,
+    read(bytes, from, out, to) {
+      nibbles(bytes, from + 4, out, to, half(bytes, from), half(bytes, from + 2));
+    },
+  },
+  6: {
+    name: 'Q5_0',
+    numbers: 32,
+    bytes: 22,
+    read(bytes, from, out, to) {
+      const scale = half(bytes, from);
+      fiveBits(bytes, from + 2, out, to, scale, -16 * scale);
+    },
+  },
+  7: {
+    name: 'Q5_1',
+    numbers: 32,
+    bytes: 24,
+    read(bytes, from, out, to) {
+      fiveBits(bytes, from + 4, out, to, half(bytes, from), half(bytes, from + 2));
+    },
+  },
+  [Q8_0]: {
+    name: 'Q8_0',
+    numbers: 32,
+    bytes: 34,
+    read(bytes, from, out, to) {
+      const scale = half(bytes, from);
+      for (let i = 0; i < 32; i++) out[to + i] = scale * signed(bytes[from + 2 + i]!);
+    },
+  },
+  12: {
+    name: 'Q4_K',
+    numbers: 256,
+    bytes: 144,
+    read(bytes, from, out, to) {
+      superblock(bytes, from, out, to, undefined, from + 16);
+    },
+  },
+  13: {
+    name: 'Q5_K',
+    numbers: 256,
+    bytes: 176,
+    read(bytes, from, out, to) {
+      superblock(bytes, from, out, to, from + 16, from + 48);
+    },
+  },
+  14: {
+    name: 'Q6_K',
+    numbers: 256,
+    bytes: 210,
+    read(bytes, from, out, to) {
+      const scale = half(bytes, from + 208);
+      for (let part = 0; part < 8; part++) {
+        // Two halves of 128 numbers, each of four times 32.
+        const half128 = part >> 2;
+        const quarter = part & 3;
+        for (let i = 0; i < 32; i++) {
+          const low = bytes[from + half128 * 64 + (quarter & 1) * 32 + i]! >> (quarter < 2 ? 0 : 4);
+          const high = bytes[from + 128 + half128 * 32 + i]! >> (2 * quarter);
+          const steps = signed(bytes[from + 192 + half128 * 8 + quarter * 2 + (i >> 4)]!);
+          out[to + part * 32 + i] = scale * steps * (((low & 15) | ((high & 3) << 4)) - 32);
+        }
+      }
+    },
+  },
+  30: {
+    name: 'BF16',
+    numbers: 1,
+    bytes: 2,
+    read(bytes, from, out, to) {
+      out[to] = float((bytes[from]! | (bytes[from + 1]! << 8)) << 16);
+    },
+  },
+};
+
+/** Of Q8_0: levels, of which 128 is 0, and a scale each 32. */
+export function q8Blocks(bytes: Uint8Array, levels: Uint8Array, scales: Float32Array): void {
+  for (let block = 0; block < scales.length; block++) {
+    const from = block * 34;
+    scales[block] = half(bytes, from);
+    for (let i = 0; i < 32; i++) levels[block * 32 + i] = bytes[from + 2 + i]! ^ 128;
+  }
+}
+
+/**
+ * Of Q4_1: each input times its factor, 8 bits with a scale a row, transposed into columns from `first` on. As
+ * `inColumns` makes them of the numbers, without these being made: loading is twice as fast.
+ */
+export function q4Columns(
+  bytes: Uint8Array,
+  to: { readonly levels: Int8Array; readonly scales: Float32Array; readonly first: number; readonly outputs: number },
+  factors: Float32Array,
+): void {
+  const { levels, scales, first, outputs } = to;
+  const columns = levels.length / factors.length;
+  const blocks = factors.length / 32;
+  for (let output = 0; output < outputs; output++) {
+    let largest = 0;
+    for (let block = 0; block < blocks; block++) {
+      const from = (output * blocks + block) * 20;
+      const step = half(bytes, from);
+      const least = half(bytes, from + 2);
+      for (let i = 0; i < 16; i++) {
+        const byte = bytes[from + 4 + i]!;
+        const low = Math.abs((step * (byte & 15) + least) * factors[block * 32 + i]!);
+        const high = Math.abs((step * (byte >> 4) + least) * factors[block * 32 + 16 + i]!);
+        if (low > largest) largest = low;
+        if (high > largest) largest = high;
+      }
+    }
+    scales[first + output] = largest / 127;
+  }
+  // A block of every row by turns: the 32 lines that are written stay in the cache.
+  for (let block = 0; block < blocks; block++) {
+    for (let output = 0; output < outputs; output++) {
+      const scale = scales[first + output]!;
+      const by = scale === 0 ? 0 : 1 / scale;
+      const from = (output * blocks + block) * 20;
+      const step = half(bytes, from) * by;
+      const least = half(bytes, from + 2) * by;
+      let at = block * 32 * columns + first + output;
+      for (let i = 0; i < 16; i++, at += columns) {
+        const byte = bytes[from + 4 + i]!;
+        const input = block * 32 + i;
+        levels[at] = (((step * (byte & 15) + least) * factors[input]! + 128.5) | 0) - 128;
+        levels[at + 16 * columns] = (((step * (byte >> 4) + least) * factors[input + 16]! + 128.5) | 0) - 128;
+      }
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import type { DecoderShape } from './shape.js';
+
+/** Cosines and sines of rows' angles, [rows, headSize / 2]. */
+export interface Rotation {
+  readonly cos: Float32Array;
+  readonly sin: Float32Array;
+}
+
+/** Angles of rotary positions (Su et al. 2021), taken in double precision: positions may be far out. */
+export class Rope {
+  /** Radians a position, a pair of numbers of a head. */
+  readonly frequencies: Float64Array;
+  /** What cosines and sines are multiplied with (YaRN). */
+  readonly factor: number;
+
+  constructor(shape: DecoderShape) {
+    this.frequencies = frequenciesOf(shape);
+    const { scaling } = shape.rope;
+    this.factor = scaling.type === 'yarn' ? scaling.attentionFactor : 1;
+  }
+
+  rotation(positions: ArrayLike<number>): Rotation {
+    const pairs = this.frequencies.length;
+    const cos = new Float32Array(positions.length * pairs);
+    const sin = new Float32Array(positions.length * pairs);
+    for (let row = 0, at = 0; row < positions.length; row++) {
+      for (let pair = 0; pair < pairs; pair++, at++) {
+        const angle = positions[row]! * this.frequencies[pair]!;
+        cos[at] = this.factor * Math.cos(angle);
+        sin[at] = this.factor * Math.sin(angle);
+      }
+    }
+    return { cos, sin };
+  }
+}
+
+function frequenciesOf({ headSize, rope: { theta, scaling, divisors } }: DecoderShape): Float64Array {
+  const pairs = headSize / 2;
+  const plain = Float64Array.from({ length: pairs }, (_, pair) => theta ** ((-2 * pair) / headSize));
+  if (divisors) return plain.map((frequency, pair) => frequency / divisors[pair]!);
+  switch (scaling.type) {
+    case 'none':
+      return plain;
+    case 'linear':
+      return plain.map((frequency) => frequency / scaling.factor);
+    case 'llama3': {
+      const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext } = scaling;
+      return plain.map((frequency) => {
+        // How often it turns within the original context.
+        const turns = (originalContext * frequency) / (2 * Math.PI);
+        if (turns > high) return frequency;
+        if (turns < low) return frequency / factor;
+        const smooth = (turns - low) / (high - low);
+        return ((1 - smooth) * frequency) / factor + smooth * frequency;
+      });
+    }
+    case 'yarn': {
+      // Peng et al. 2023, section 3.2: pairs that turn often stay, those that turn seldom are stretched.
+      const { factor, originalContext, betaFast, betaSlow } = scaling;
+      const pairOf = (turns: number) =>
+        (headSize * Math.log(originalContext / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+      const first = Math.max(0, Math.floor(pairOf(betaFast)));
+      const last = Math.min(headSize - 1, Math.ceil(pairOf(betaSlow)));
+      return plain.map((frequency, pair) => {
+        const stretched = Math.min(1, Math.max(0, (pair - first) / Math.max(0.001, last - first)));
+        return (stretched * frequency) / factor + (1 - stretched) * frequency;
+      });
+    }
+  }
+}
