@@ -12,7 +12,14 @@ export const READER_SETS = ['hotpot', 'nq'] as const;
 export type ReaderSet = (typeof READER_SETS)[number];
 
 /** What the reader is given of a question's documents. */
-export const READER_CONTEXTS = ['all', 'compressed', 'gold and three', 'gold', 'closed book', 'without gold'] as const;
+export const READER_CONTEXTS = [
+  'all',
+  'compressed',
+  'gold and three',
+  'gold',
+  'closed book',
+  'without gold',
+] as const;
 
 export type ReaderContext = (typeof READER_CONTEXTS)[number];
 
@@ -30,20 +37,25 @@ export interface ReaderFigures {
   readonly total: number;
 }
 
-interface Row {
+export interface ReaderQuestion {
   readonly question: string;
   readonly answers: readonly string[];
   readonly documents: readonly { readonly title: string; readonly sentences: readonly string[] }[];
   readonly evidence: readonly (readonly [document: number, sentence: number])[];
 }
 
+/** The documents that hold the answer. */
+export function goldContext(row: ReaderQuestion): string {
+  return rendered(row, [...new Set(row.evidence.map(([document]) => document))]);
+}
+
 /** The first `count` dev questions of a set that have short answers. */
-export function readerQuestions(set: ReaderSet, count: number): Row[] {
+export function readerQuestions(set: ReaderSet, count: number): ReaderQuestion[] {
   return gunzipSync(readFileSync(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)))
     .toString('utf8')
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as Row)
+    .map((line) => JSON.parse(line) as ReaderQuestion)
     .filter(({ answers }) => answers.length > 0)
     .slice(0, count);
 }
@@ -52,7 +64,7 @@ export function readerQuestions(set: ReaderSet, count: number): Row[] {
 export async function readerFigures(
   decoder: Decoder,
   pipeline: Pipeline,
-  rows: readonly Row[],
+  rows: readonly ReaderQuestion[],
   context: ReaderContext,
 ): Promise<ReaderFigures> {
   const sums = { right: 0, declined: 0, promptTokens: 0, firstToken: 0, total: 0 };
@@ -84,16 +96,14 @@ export function readerPipeline(): Promise<Pipeline> {
   return createPipeline({ preset: 'balanced', budget: { ratio: 0.3 } });
 }
 
-async function contextOf(pipeline: Pipeline, row: Row, context: ReaderContext): Promise<string> {
+async function contextOf(pipeline: Pipeline, row: ReaderQuestion, context: ReaderContext): Promise<string> {
   if (context === 'compressed') {
-    const documents = row.documents.map(
-      ({ title, sentences }, index): SourceDocument => ({
-        id: String(index),
-        title,
-        content: textOf(sentences),
-        format: 'text',
-      }),
-    );
+    const documents = row.documents.map(({ title, sentences }, index): SourceDocument => ({
+      id: String(index),
+      title,
+      content: textOf(sentences),
+      format: 'text',
+    }));
     return (await pipeline.compress({ query: row.question, documents })).context;
   }
   const gold = new Set(row.evidence.map(([document]) => document));
@@ -105,9 +115,15 @@ async function contextOf(pipeline: Pipeline, row: Row, context: ReaderContext): 
     'without gold': others.slice(0, 3 + gold.size),
     'closed book': [],
   };
-  return [...chosen[context]]
+  return rendered(row, chosen[context]);
+}
+
+function rendered({ documents }: ReaderQuestion, places: readonly number[]): string {
+  return [...places]
     .sort((a, b) => a - b)
-    .map((place, index) => `[${index + 1}] ${row.documents[place]!.title}\n${textOf(row.documents[place]!.sentences)}`)
+    .map(
+      (place, index) => `[${index + 1}] ${documents[place]!.title}\n${textOf(documents[place]!.sentences)}`,
+    )
     .join('\n\n');
 }
 
@@ -116,12 +132,18 @@ function textOf(sentences: readonly string[]): string {
 }
 
 /** Places of the documents that share a word with the question, by BM25 the nearest first, then the others. */
-async function nearest({ question, documents }: Row): Promise<number[]> {
+async function nearest({ question, documents }: ReaderQuestion): Promise<number[]> {
   const retriever = new Bm25Retriever();
   await retriever.add(
-    documents.map(({ title, sentences }, place) => ({ id: String(place), title, content: textOf(sentences) })),
+    documents.map(({ title, sentences }, place) => ({
+      id: String(place),
+      title,
+      content: textOf(sentences),
+    })),
   );
-  const ranked = (await retriever.retrieve(question, { limit: documents.length })).map(({ id }) => Number(id));
+  const ranked = (await retriever.retrieve(question, { limit: documents.length })).map(({ id }) =>
+    Number(id),
+  );
   return [...new Set([...ranked, ...documents.keys()])];
 }
 
@@ -132,5 +154,10 @@ export function holdsAnswer(text: string, answers: readonly string[]): boolean {
 }
 
 function wordsOf(text: string): string {
-  return (text.normalize('NFKC').toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []).join(' ');
+  return (
+    text
+      .normalize('NFKC')
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu) ?? []
+  ).join(' ');
 }

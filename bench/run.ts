@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { benchDecoder } from './decoder.js';
 import { benchExit } from './exit.js';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
@@ -17,6 +18,7 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   preset: benchPreset,
   retrieval: benchRetrieval,
   tokens: benchTokenCounter,
+  decoder: benchDecoder,
 };
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });

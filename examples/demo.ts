@@ -4,11 +4,12 @@ import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import picocolors from 'picocolors';
 import { createPipeline, type CompressionResult, type SourceDocument } from 'ragpress';
+import { Decoder, readerMessages } from 'ragpress/models';
 import { Bm25Retriever, readFolder } from 'ragpress/retrievers';
 import { reportHtml, type ReportEntry } from '../middleware/report.js';
 
 // npm run demo, or npx tsx examples/demo.ts REPORT.html: pages are retrieved and compressed for three questions,
-// stage by stage, and a report shows what was kept and dropped.
+// stage by stage; the embedded model answers them, and a report shows what was kept and dropped.
 const QUESTIONS = [
   // A cell of a table, with the headers above and beside it.
   'What does a day return to Corran cost with a car in the high season?',
@@ -22,6 +23,9 @@ const MODEL = 'gpt-4o';
 const BUDGET = 400;
 const PRESET = 'balanced';
 const PAGES = 8;
+// What the embedded model is to read at most, here: it could read twice as much, in several times the time.
+const CONTEXT_TOKENS = 4_096;
+const ANSWER_TOKENS = 48;
 
 // Colours for a terminal alone: what is piped stays plain, in CI as well.
 const pc = picocolors.createColors(isatty(1) && picocolors.isColorSupported);
@@ -37,6 +41,7 @@ print(
   `${pages.length} pages in ${relative('.', corpus)}, found by BM25, compressed by preset ${PRESET} to at most ${BUDGET} tokens of ${MODEL}.`,
 );
 
+const decoder = await Decoder.load({ contextTokens: CONTEXT_TOKENS });
 const entries: ReportEntry[] = [];
 for (const [index, query] of QUESTIONS.entries()) {
   const documents = await retriever.retrieve(query, { limit: PAGES });
@@ -59,9 +64,14 @@ for (const [index, query] of QUESTIONS.entries()) {
     ...quoted(result.context, pc.green),
     '',
     `${pc.bold('Saved')} ${count(result.tokens.before - result.tokens.after)} of ${count(result.tokens.before)} tokens, ${share(result)}.`,
-    `${pc.bold('Answer')}: ${pc.dim('none yet. It takes the embedded decoder, which is not built yet; the context above is what it will read.')}`,
+    '',
+    pc.bold('Answer') + pc.dim(` of the embedded model, ${decoder.model}`),
   );
+  // The context first: it is there while the pages are still being read.
+  print(await answered('context', query, result.context));
+  print(await answered('pages', query, documents.map(({ content }) => content).join('\n\n')));
 }
+await decoder.close();
 await pipeline.close();
 
 await mkdir(dirname(output), { recursive: true });
@@ -72,6 +82,23 @@ function retrieved(documents: readonly SourceDocument[]): string[] {
   return documents.map(
     ({ id, content, score = 0 }, index) =>
       `  ${`[${index + 1}]`.padStart(4)} ${count(pipeline.counter.count(content)).padStart(6)} tokens  ${pc.dim(score.toFixed(1).padStart(5))}  ${id}`,
+  );
+}
+
+/** What the embedded model says after as much of a text as it can read. */
+async function answered(name: string, query: string, text: string): Promise<string> {
+  const tokens = (await decoder.encode(text)).length;
+  const room = CONTEXT_TOKENS - ANSWER_TOKENS - (await decoder.encode(query)).length - 100;
+  const read = tokens <= room ? text : text.slice(0, Math.floor((text.length * room) / tokens / 1.1));
+  const generation = decoder.generate(
+    { messages: readerMessages(query, read) },
+    { maxTokens: ANSWER_TOKENS },
+  );
+  const { text: said, promptTokens, milliseconds } = await generation.result;
+  const cut = read === text ? '' : ` of ${count(tokens)}, the rest does not fit`;
+  return (
+    `  ${name.padEnd(8)} ${count(promptTokens).padStart(6)} tokens read in ${(milliseconds.firstToken / 1000).toFixed(1)} s` +
+    `${pc.dim(cut)}: ${pc.bold(said.trim())}`
   );
 }
 

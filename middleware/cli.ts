@@ -9,6 +9,7 @@ import {
   type CompressionResult,
   type SourceDocument,
 } from '../compressors/index.js';
+import { ModelError } from '../models/model-error.js';
 import { packageRoot } from '../models/package-root.js';
 import { annotate } from './annotate.js';
 import { explain, summaryOf } from './explain.js';
@@ -79,7 +80,10 @@ compressionCommand('explain', 'a dry run: what is kept and what is dropped, in p
 program
   .command('serve')
   .description('an HTTP proxy in front of an OpenAI-style API that compresses what passes')
-  .requiredOption('--upstream <url>', 'the API to forward to, e.g. https://api.openai.com')
+  .requiredOption(
+    '--upstream <url>',
+    'the API to forward to, e.g. https://api.openai.com, or local: the embedded model answers',
+  )
   .option('--port <number>', 'port to listen on', numeric('--port'), 8787)
   .option('--host <address>', 'address to listen on', '127.0.0.1')
   .option('--budget <tokens>', 'ceiling for the documents of one message', numeric('--budget'))
@@ -101,7 +105,8 @@ program
         ...(model !== undefined && { model }),
       },
     });
-    process.stderr.write(`ragpress listens on ${server.url} and forwards to ${upstream}\n`);
+    const does = upstream === 'local' ? 'answers with the embedded model' : `forwards to ${upstream}`;
+    process.stderr.write(`ragpress listens on ${server.url} and ${does}\n`);
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => {
         void server.close();
@@ -210,5 +215,8 @@ try {
     const { message } = new ConfigurationError(optionOf(error.field), error.value, error.remedy);
     process.stderr.write(`ragpress: ${message}\n`);
     process.exitCode = 2;
+  } else if (error instanceof ModelError) {
+    process.stderr.write(`ragpress: ${error.message}\n`);
+    process.exitCode = 1;
   } else throw error;
 }

@@ -10,6 +10,13 @@ import type {
 } from '../compressors/index.js';
 import { Pipelines } from './pipelines.js';
 
+export { answerStep, type AnswerInput, type AnswerOutput, type AnswerStep } from './langchain/answer-step.js';
+export {
+  RagpressChatModel,
+  type AnswerOptions,
+  type RagpressChatModelCallOptions,
+  type RagpressChatModelParams,
+} from './langchain/ragpress-chat-model.js';
 export { fromLangchain, RagpressRetriever, type RagpressRetrieverOptions } from '../retrievers/langchain.js';
 
 export interface LangchainOptions {

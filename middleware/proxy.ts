@@ -19,7 +19,7 @@ export interface ServeOptions extends ProxyOptions {
 /** Handles requests of a Node HTTP server. */
 export interface Proxy {
   (request: IncomingMessage, response: ServerResponse): void;
-  /** Resolves when the first request can be compressed. */
+  /** Resolves when the first request can be compressed, and with the upstream `local` answered. */
   ready(): Promise<void>;
   /** Lets upstream connections and worker threads go, once requests under way are answered. */
   close(): Promise<void>;
@@ -52,6 +52,10 @@ const CLOSING_MILLISECONDS = 10_000;
  * field `ragpress` of its body. A response says in `x-ragpress-*` what was done, and in `x-ragpress-error` what was not.
  * Requests in a content coding (gzip) pass through as they are.
  *
+ * With the upstream `local` the embedded decoder answers, in this process, chat completions and completions, streamed or
+ * not, and lists itself in `/v1/models`. It is a small reader: an answer is taken from the documents, by the likeliest
+ * token each time where the request gives no `temperature`, and has at most 256 tokens where it gives no `max_tokens`.
+ *
  * @example
  * createServer(createProxy({ upstream: 'https://api.openai.com', pipeline: { budget: { tokens: 800 } } })).listen(8787);
  * @throws ConfigurationError
@@ -59,14 +63,11 @@ const CLOSING_MILLISECONDS = 10_000;
 export function createProxy(options: ProxyOptions): Proxy {
   const settings = readSettings(options);
   const gateway = new Gateway({ ...settings, logger: settings.logger ?? pino({ name: 'ragpress' }) });
-  const ready = async () => {
-    await gateway.pipelines.choose();
-  };
   const proxy = (request: IncomingMessage, response: ServerResponse) => {
     const path = request.url ?? '/';
     if (path === '/health') sendText(response, 200, 'ok\n');
     else if (path === '/ready')
-      ready().then(
+      gateway.ready().then(
         () => {
           sendText(response, 200, 'ready\n');
         },
@@ -80,17 +81,21 @@ export function createProxy(options: ProxyOptions): Proxy {
       });
     else void gateway.handle({ request, response, path });
   };
-  return Object.assign(proxy, { ready, close: () => gateway.close() });
+  return Object.assign(proxy, { ready: () => gateway.ready(), close: () => gateway.close() });
 }
 
 /**
- * Listens with a proxy.
- * @throws ConfigurationError also where the port cannot be had
+ * Listens with a proxy, once it is ready.
+ * @throws ConfigurationError also where the port cannot be had; ModelError where the upstream is `local` and its model
+ * cannot be had
  */
 export async function serve({ port, host, ...options }: ServeOptions): Promise<Serving> {
   const address = validate(listenSchema, { port, host });
   const proxy = createProxy(options);
-  await proxy.ready();
+  await proxy.ready().catch(async (error: unknown) => {
+    await proxy.close();
+    throw error;
+  });
   const server = createServer(proxy);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => {

@@ -112,10 +112,9 @@ export class Tokenizer {
   /** Text of tokens; special ones are left out. Where it ends inside a character, that is U+FFFD. */
   decode(ids: readonly number[]): string {
     const special = new Set(this.specialIds.values());
-    return this.#tokenizer.decode(
-      ids.filter((id) => !special.has(id)),
-      { clean_up_tokenization_spaces: false },
-    );
+    const plain = ids.filter((id) => !special.has(id));
+    // The library refuses none.
+    return plain.length === 0 ? '' : this.#tokenizer.decode(plain, { clean_up_tokenization_spaces: false });
   }
 
   /**

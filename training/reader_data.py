@@ -1,6 +1,7 @@
 """What the reader is trained and judged on: chats that hold documents and a question, and the answer wanted."""
 
 import gzip
+import hashlib
 import json
 import random
 import re
@@ -138,17 +139,27 @@ def text_of(question, document: int, keep: set[int] | None = None) -> str:
     return " ".join(question.sentences[i].strip() for i in places)
 
 
-def extract(row: Row, rng: random.Random, answerable: bool = True) -> list[tuple[str, str]]:
-    """What a compressor leaves: the evidence, what BM25 likes, a few sentences more."""
+def extract(
+    row: Row, rng: random.Random, most: tuple[int, int] = (4, 2), answerable: bool = True
+) -> list[tuple[str, str]]:
+    """What a compressor leaves: the evidence, at most so many sentences that BM25 likes, and so many that it need not."""
     q = row.question
     scores = q.bm25
     gold = set(row.gold)
     allowed = [i for i in range(len(q.sentences)) if answerable or int(q.document[i]) not in gold]
     ranked = sorted(allowed, key=lambda i: -scores[i])
-    keep = set(ranked[: rng.randint(1, 4)]) | set(rng.sample(allowed, min(len(allowed), rng.randint(0, 2))))
+    keep = set(ranked[: rng.randint(1, most[0])]) | set(rng.sample(allowed, min(len(allowed), rng.randint(0, most[1]))))
     if answerable:
         keep |= {i for i, e in enumerate(q.evidence) if e}
     documents = sorted({int(q.document[i]) for i in keep})
     if rng.random() < 0.5:
         rng.shuffle(documents)
     return [(q.titles[d], text_of(q, d, keep)) for d in documents]
+
+
+def passages(split: str) -> list[str]:
+    """Paragraphs of text, a twentieth of them kept from training."""
+    with gzip.open(DATA / "passages.jsonl.gz", "rt", encoding="utf8") as lines:
+        texts = [json.loads(line)["text"] for line in lines]
+    held = [hashlib.sha256(text.encode()).digest()[0] < 13 for text in texts]
+    return [text for text, is_held in zip(texts, held) if is_held == (split == "dev") and len(text) > 100]

@@ -2,13 +2,15 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { ConfigurationError, Pipeline } from '../../compressors/index.js';
+import { ModelError } from '../../models/model-error.js';
+import { LocalUpstream } from '../local/local-upstream.js';
 import { Metrics } from '../metrics.js';
 import { Pipelines } from '../pipelines.js';
 import { compressBody, errorHeader, reportHeaders, type CompressedBody } from './compress-body.js';
 import { readBody } from './read-body.js';
 import { sendError, type ErrorAnswer } from './send-error.js';
 import { silentLogger, type ProxySettings } from './settings.js';
-import { Upstream, UpstreamError } from './upstream.js';
+import { Upstream, UpstreamError, type Destination } from './upstream.js';
 
 export interface Exchange {
   readonly request: IncomingMessage;
@@ -31,19 +33,28 @@ export class Gateway {
   readonly metrics = new Metrics();
   readonly pipelines: Pipelines;
   readonly #settings: ProxySettings;
-  readonly #upstream: Upstream;
+  readonly #upstream: Destination;
   #closing: Promise<void> | undefined;
 
   /** @throws ConfigurationError */
   constructor(settings: ProxySettings) {
-    const { pipeline, latencyBudget, upstream, connectTimeout, responseTimeout } = settings;
+    const { pipeline, latencyBudget, upstream, decoder, bodyLimit, connectTimeout, responseTimeout } =
+      settings;
     this.#settings = settings;
-    this.#upstream = new Upstream(upstream, { connect: connectTimeout, response: responseTimeout });
+    this.#upstream =
+      upstream === 'local'
+        ? new LocalUpstream(decoder, bodyLimit)
+        : new Upstream(upstream, { connect: connectTimeout, response: responseTimeout });
     // A tenth of the time is left to put together what has been reached.
     const deadline = 0.9 * latencyBudget;
     this.pipelines = new Pipelines(
       pipeline instanceof Pipeline ? pipeline : { ...pipeline, deadline: pipeline.deadline ?? deadline },
     );
+  }
+
+  /** Resolves when the first request can be compressed and sent on. */
+  async ready(): Promise<void> {
+    await Promise.all([this.pipelines.choose(), this.#upstream.ready()]);
   }
 
   /** Answers a request, in OpenAI's form where something fails, or cuts off the answer that has begun. Never rejects. */
@@ -126,9 +137,10 @@ export class Gateway {
 
   /** @returns what the log says of it */
   #fail(response: ServerResponse, error: unknown, headers: OutgoingHttpHeaders = {}): string {
-    if (error instanceof UpstreamError) this.metrics.countFailure('upstream');
-    if (!response.destroyed) sendError(response, answerTo(error), headers);
-    return error instanceof UpstreamError ? error.message : (error as Error).name;
+    const isUpstreams = error instanceof UpstreamError || error instanceof ModelError;
+    if (isUpstreams) this.metrics.countFailure('upstream');
+    if (!response.destroyed && !response.writableEnded) sendError(response, answerTo(error), headers);
+    return isUpstreams ? error.message : (error as Error).name;
   }
 }
 

@@ -23,6 +23,19 @@ export interface Forwarding {
   readonly signal: AbortSignal;
 }
 
+/** Where requests go on to. */
+export interface Destination {
+  /** Resolves when the first request can be answered. */
+  ready(): Promise<void>;
+  /**
+   * Answers a request.
+   * @throws UpstreamError before anything of a response has been sent; any other error at any time
+   */
+  forward(forwarding: Forwarding): Promise<void>;
+  /** Once requests under way are answered. */
+  close(): Promise<void>;
+}
+
 /** The upstream could not be asked, or did not answer in time. */
 export class UpstreamError extends Error {
   constructor(
@@ -38,7 +51,7 @@ export class UpstreamError extends Error {
 }
 
 /** The API that requests go on to. Connections are kept and shared. */
-export class Upstream {
+export class Upstream implements Destination {
   readonly #url: URL;
   readonly #agent: Agent;
 
@@ -49,6 +62,10 @@ export class Upstream {
       headersTimeout: timeouts.response,
       bodyTimeout: timeouts.response,
     });
+  }
+
+  ready(): Promise<void> {
+    return Promise.resolve();
   }
 
   /**

@@ -1,4 +1,5 @@
 import { detectFormat } from '../../compressors/detect-format.js';
+import { documentText } from './document-text.js';
 import { findContextElement } from './finders/context-element.js';
 import { findDocuments } from './finders/documents.js';
 import { findNumberedContexts } from './finders/numbered-contexts.js';
@@ -235,27 +236,6 @@ function documentsField(documents: unknown): ContextText[] {
       ? []
       : [{ path, text, passages: passages.map((passage) => ({ ...passage, title })), reread }];
   });
-}
-
-/** The text of a document: itself, or the field of that name, in Cohere's second version under `data`. */
-function documentText(
-  document: unknown,
-  path: JsonPath,
-): { path: JsonPath; text: string; title: string | undefined } {
-  if (typeof document === 'string') return { path, text: document, title: undefined };
-  const [fields, at] =
-    isObject(document) && document.data !== undefined ? [document.data, [...path, 'data']] : [document, path];
-  if (typeof fields === 'string') return { path: at, text: fields, title: undefined };
-  const name = ['text', 'snippet', 'content'].find(
-    (key) => isObject(fields) && typeof fields[key] === 'string',
-  );
-  if (!isObject(fields) || name === undefined) return { path: at, text: '', title: undefined };
-  const { title } = fields;
-  return {
-    path: [...at, name],
-    text: fields[name] as string,
-    title: typeof title === 'string' ? title : undefined,
-  };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

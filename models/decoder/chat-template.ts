@@ -21,7 +21,11 @@ export class ChatTemplate {
     names: Readonly<Record<string, string>>,
   ) {
     if (template === undefined)
-      throw new ModelError('unsupported', path, `${path} has no chat template: give it a prompt in place of messages`);
+      throw new ModelError(
+        'unsupported',
+        path,
+        `${path} has no chat template: give it a prompt in place of messages`,
+      );
     this.#path = path;
     this.#tokenizer = tokenizer;
     this.#names = names;
@@ -38,11 +42,15 @@ export class ChatTemplate {
    */
   encode(messages: readonly ChatMessage[]): number[] {
     const special = [...this.#tokenizer.specialIds.keys()].sort((a, b) => b.length - a.length);
-    const pattern = new RegExp(special.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g');
+    const pattern = new RegExp(
+      special.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'),
+      'g',
+    );
     const mark = unusedCharacter(messages.map(({ content }) => content).join(''));
     const marked = messages.map(({ role, content }) => ({
       role,
-      content: special.length === 0 ? content : content.replace(pattern, (name) => name[0]! + mark + name.slice(1)),
+      content:
+        special.length === 0 ? content : content.replace(pattern, (name) => name[0]! + mark + name.slice(1)),
     }));
     let text: string;
     try {

@@ -99,8 +99,11 @@ export function unsupportedArchitecture(path: string, name: unknown): ModelError
   );
 }
 
+/** How llama.cpp names the parts of a model (llama-gguf-split). */
+const PART = /-\d{5}-of-\d{5}\.gguf$/;
+
 /**
- * Opens the checkpoint of a folder: its one `.gguf` file, or `config.json` with `.safetensors` and `tokenizer.json`.
+ * Opens the checkpoint of a folder: its `.gguf` file or the parts of one, or `config.json` with `.safetensors` and `tokenizer.json`.
  * @throws ModelError `missing`, `damaged`, `unsupported`
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
@@ -108,17 +111,20 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   try {
     names = await readdir(folder);
   } catch (error) {
-    throw new ModelError('missing', folder, `${folder} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new ModelError('missing', folder, `${folder} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   const smoothing = names.includes(SMOOTHING) ? await openSmoothing(join(folder, SMOOTHING)) : undefined;
   const ggufs = names.filter((name) => name.endsWith('.gguf')).sort();
-  if (ggufs.length > 1)
+  const [first, ...rest] = ggufs.map((name) => join(folder, name));
+  if (rest.length > 0 && !ggufs.every((name) => PART.test(name)))
     throw new ModelError(
       'unsupported',
       folder,
-      `${folder} holds ${ggufs.length} GGUF files; keep one, in one part (llama-gguf-split --merge)`,
+      `${folder} holds ${ggufs.length} GGUF files that are not parts of one; keep one model a folder`,
     );
-  if (ggufs[0] !== undefined) return openGguf(join(folder, ggufs[0]), smoothing);
+  if (first !== undefined) return openGguf([first, ...rest], smoothing);
   const weights = names.filter((name) => name.endsWith('.safetensors') && name !== SMOOTHING).sort();
   if (weights.length > 0 && names.includes('config.json')) return openSafetensors(folder, weights, smoothing);
   throw new ModelError(

@@ -3,7 +3,15 @@ import { ModelError } from '../model-error.js';
 import type { Checkpoint, MatrixPart } from './checkpoint.js';
 import { decoderGraph, headGraph, HIDDEN, type GraphWeights, type Product } from './decoder-graph.js';
 import type { KvSlots } from './kv-slots.js';
-import { BLOCK, inBlocks, inColumns, rowsOf, transposed, type BlockWeights, type FloatWeights } from './quantise.js';
+import {
+  BLOCK,
+  inBlocks,
+  inColumns,
+  rowsOf,
+  transposed,
+  type BlockWeights,
+  type FloatWeights,
+} from './quantise.js';
 import { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
 
@@ -59,10 +67,7 @@ export class DecoderEngine {
   }
 
   /** @throws ModelError `damaged`, `unsupported`, `inference` */
-  static async open(
-    checkpoint: Checkpoint,
-    { threads, precision }: EngineOptions,
-  ): Promise<DecoderEngine> {
+  static async open(checkpoint: Checkpoint, { threads, precision }: EngineOptions): Promise<DecoderEngine> {
     const { path, shape } = checkpoint;
     if (shape.width % BLOCK !== 0 || shape.heads % shape.kvHeads !== 0 || shape.headSize % 2 !== 0)
       throw new ModelError(

@@ -80,7 +80,10 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
     const matrix = weights.product(layer, name);
     const { inputs, outputs } = matrix;
     if ('numbers' in matrix)
-      return { y: onnx.node('MatMul', [x, onnx.constant(matrix.numbers, [inputs, outputs])]), step: undefined };
+      return {
+        y: onnx.node('MatMul', [x, onnx.constant(matrix.numbers, [inputs, outputs])]),
+        step: undefined,
+      };
     const { levels, scales } = matrix;
     const largest = onnx.node('ReduceMax', [onnx.node('Abs', [x]), last]);
     const step = times(largest, level);
@@ -158,7 +161,9 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
 
   const firstNorm = onnx.constant(weights.norm(0, 'attention'), [width]);
   let x = 'embeds';
-  let y = onnx.node('SimplifiedLayerNormalization', [x, firstNorm], { attributes: { ...attributes, axis: -1 } });
+  let y = onnx.node('SimplifiedLayerNormalization', [x, firstNorm], {
+    attributes: { ...attributes, axis: -1 },
+  });
   for (let layer = 0; layer < layers; layer++) {
     const attended = add(x, attention(y, layer), weights.norm(layer, 'feedForward'));
     const fed = feedForward(attended.y, layer);
@@ -175,7 +180,10 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
 }
 
 /** `hidden` [1, rows, width] to `logits` [1, rows, vocabulary]: few rows, as fast as the weights can be read. */
-export function headGraph({ width, vocabulary }: DecoderShape, weights: BlockWeights | FloatWeights): Uint8Array {
+export function headGraph(
+  { width, vocabulary }: DecoderShape,
+  weights: BlockWeights | FloatWeights,
+): Uint8Array {
   const onnx = new OnnxGraph(OPSET);
   onnx.input('hidden', 'float32', [1, 'rows', width]);
   const outputs = ['logits'];

@@ -26,7 +26,12 @@ export interface DecoderDescription {
 }
 
 export type ToWorker =
-  | { readonly type: 'generate'; readonly id: number; readonly input: DecoderInput; readonly settings: GenerateSettings }
+  | {
+      readonly type: 'generate';
+      readonly id: number;
+      readonly input: DecoderInput;
+      readonly settings: GenerateSettings;
+    }
   | { readonly type: 'encode'; readonly id: number; readonly text: string }
   | { readonly type: 'abort'; readonly id: number }
   | { readonly type: 'close' };
@@ -154,7 +159,11 @@ async function serve(): Promise<void> {
 
     const token = request.sampler.next(await engine.logits(hidden.slice(-shape.width)));
     if (token === undefined)
-      throw new ModelError('inference', path, `${path} gives no numbers for this input; its weights may be damaged`);
+      throw new ModelError(
+        'inference',
+        path,
+        `${path} gives no numbers for this input; its weights may be damaged`,
+      );
     request.firstToken ??= performance.now();
     const isEnd = ends.includes(token);
     if (!isEnd) {
@@ -250,8 +259,13 @@ function readTokenizer(path: string, { json, config }: { json: object; config: o
   try {
     return Tokenizer.of(json, config);
   } catch (error) {
-    throw new ModelError('damaged', path, `the tokenizer of ${path} cannot be used: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw new ModelError(
+      'damaged',
+      path,
+      `the tokenizer of ${path} cannot be used: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

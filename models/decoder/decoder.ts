@@ -12,6 +12,14 @@ import type { DecoderDescription, Fault, FromWorker, ToWorker, WorkerSettings } 
 import { generateSettingsSchema } from './generate-settings.js';
 import type { DecoderInput, GenerateOptions, Generation, GenerationResult } from './generation.js';
 
+export type {
+  ChatMessage,
+  DecoderInput,
+  GenerateOptions,
+  Generation,
+  GenerationResult,
+} from './generation.js';
+
 export interface DecoderOptions {
   /** A model of the kind `decoder`. Default `smollm2`. */
   readonly model?: string;
@@ -89,7 +97,11 @@ export class Decoder {
   #next = 0;
   #fault: ModelError | undefined;
 
-  private constructor(model: string, worker: Worker, { contextTokens, width, vocabulary }: DecoderDescription) {
+  private constructor(
+    model: string,
+    worker: Worker,
+    { contextTokens, width, vocabulary }: DecoderDescription,
+  ) {
     this.model = model;
     this.contextTokens = contextTokens;
     this.width = width;
@@ -102,7 +114,11 @@ export class Decoder {
       worker.once('exit', resolve);
     });
     worker.on('error', (error) => {
-      this.#end(new ModelError('inference', model, `the thread of ${model} ended: ${error.message}`, { cause: error }));
+      this.#end(
+        new ModelError('inference', model, `the thread of ${model} ended: ${error.message}`, {
+          cause: error,
+        }),
+      );
     });
     worker.unref();
   }
@@ -117,7 +133,8 @@ export class Decoder {
       options,
       'decoder',
     );
-    const found = folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
+    const found =
+      folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
     const settings: WorkerSettings = {
       folder: found?.folder ?? folder!,
       threads,
@@ -167,14 +184,16 @@ export class Decoder {
       this.#abort(id, reasonOf(signal!));
     };
     signal?.addEventListener('abort', abort);
-    result.then(
-      () => {
-        pieces.end();
-      },
-      (error: unknown) => {
-        pieces.end(error);
-      },
-    ).finally(() => signal?.removeEventListener('abort', abort));
+    result
+      .then(
+        () => {
+          pieces.end();
+        },
+        (error: unknown) => {
+          pieces.end(error);
+        },
+      )
+      .finally(() => signal?.removeEventListener('abort', abort));
     return {
       result,
       [Symbol.asyncIterator]: () =>
@@ -268,7 +287,10 @@ export class Decoder {
   }
 }
 
-async function find(name: string, registry: ModelRegistry): Promise<{ readonly name: string; readonly folder: string }> {
+async function find(
+  name: string,
+  registry: ModelRegistry,
+): Promise<{ readonly name: string; readonly folder: string }> {
   const { manifest, folder } = await registry.resolve(name);
   if (manifest.kind !== 'decoder') {
     throw new ConfigurationError(

@@ -34,34 +34,33 @@ const NAMES: Readonly<Record<LayerPart, string>> = {
 type Metadata = Readonly<Record<string, unknown>>;
 
 /**
- * A model in one file of llama.cpp's (ggml/docs/gguf.md).
+ * A model in llama.cpp's files (ggml/docs/gguf.md): one, or parts of one, the first of which has the settings.
  * @throws ModelError `damaged`, `unsupported`
  */
-export async function openGguf(path: string, smoothing: Smoothing | undefined): Promise<Checkpoint> {
-  let metadata: Metadata;
-  let tensors: Awaited<ReturnType<typeof gguf>>['tensorInfos'];
-  let begin: number;
-  try {
-    const parsed = await gguf(path, { allowLocalFile: true });
-    metadata = parsed.metadata as unknown as Metadata;
-    tensors = parsed.tensorInfos;
-    begin = Number(parsed.tensorDataOffset);
-  } catch (error) {
-    throw new ModelError('damaged', path, `${path} is no GGUF that can be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+export async function openGguf(
+  paths: readonly [string, ...string[]],
+  smoothing: Smoothing | undefined,
+): Promise<Checkpoint> {
+  const [path] = paths;
+  const parts = await Promise.all(paths.map(readHeader));
+  const { metadata } = parts[0]!;
+  const declared = metadata['split.count'];
+  if (declared !== undefined && declared !== paths.length)
+    throw new ModelError(
+      'damaged',
+      path,
+      `${path} is one of ${String(declared)} parts, of which ${paths.length} are there`,
+    );
   const architecture = ARCHITECTURES[String(metadata['general.architecture'])];
   if (architecture === undefined) throw unsupportedArchitecture(path, metadata['general.architecture']);
-  const places = new Map<string, TensorPlace>(
-    tensors.map(({ name, shape, dtype, offset }) => [
-      name,
-      { dims: shape.map(Number).reverse(), type: dtype, offset: begin + Number(offset) },
-    ]),
-  );
-  const file = await WeightFile.open(path, places);
+  const files: WeightFile[] = [];
+  const close = async () => {
+    await Promise.all(files.map((file) => file.close()));
+  };
   try {
-    const shape = shapeOf(path, metadata, architecture, places, file);
+    for (const [i, { places }] of parts.entries()) files.push(await WeightFile.open(paths[i]!, places));
+    const fileOf = (name: string) => files.find((file) => file.has(name)) ?? files[0]!;
+    const shape = shapeOf(path, metadata, architecture, fileOf);
     const { layers, width, headSize, vocabulary } = shape;
     const turned = (part: MatrixPart) => architecture === 'llama' && (part === 'q' || part === 'k');
     const name = (layer: number, part: LayerPart) => {
@@ -73,20 +72,45 @@ export async function openGguf(path: string, smoothing: Smoothing | undefined): 
       shape,
       ...ggufTokenizer(path, metadata),
       chatTemplate: text(metadata['tokenizer.chat_template']),
-      embedding: file.matrix('token_embd.weight', vocabulary, width),
-      head: file.has('output.weight') ? file.matrix('output.weight', vocabulary, width) : undefined,
-      finalNorm: file.vector('output_norm.weight', width),
+      embedding: fileOf('token_embd.weight').matrix('token_embd.weight', vocabulary, width),
+      head: fileOf('output.weight').has('output.weight')
+        ? fileOf('output.weight').matrix('output.weight', vocabulary, width)
+        : undefined,
+      finalNorm: fileOf('output_norm.weight').vector('output_norm.weight', width),
       matrix(layer, part) {
-        const matrix = file.matrix(name(layer, part), ...matrixSize(shape, part));
+        const of = name(layer, part);
+        const matrix = fileOf(of).matrix(of, ...matrixSize(shape, part));
         return turned(part) ? inHalves(matrix, headSize) : matrix;
       },
-      vector: (layer, part) => file.vector(name(layer, part), vectorSize(shape, part)),
+      vector: (layer, part) => fileOf(name(layer, part)).vector(name(layer, part), vectorSize(shape, part)),
       smoothing: (layer, product) => smoothing?.(layer, product, product === 'down' ? shape.inner : width),
-      close: () => file.close(),
+      close,
     };
   } catch (error) {
-    await file.close();
+    await close();
     throw error;
+  }
+}
+
+async function readHeader(
+  path: string,
+): Promise<{ readonly metadata: Metadata; readonly places: ReadonlyMap<string, TensorPlace> }> {
+  try {
+    const { metadata, tensorInfos, tensorDataOffset } = await gguf(path, { allowLocalFile: true });
+    const places = tensorInfos.map(({ name, shape, dtype, offset }): [string, TensorPlace] => [
+      name,
+      { dims: shape.map(Number).reverse(), type: dtype, offset: Number(tensorDataOffset) + Number(offset) },
+    ]);
+    return { metadata: metadata as unknown as Metadata, places: new Map(places) };
+  } catch (error) {
+    throw new ModelError(
+      'damaged',
+      path,
+      `${path} is no GGUF that can be read: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -113,8 +137,7 @@ function shapeOf(
   path: string,
   metadata: Metadata,
   architecture: string,
-  places: ReadonlyMap<string, TensorPlace>,
-  file: WeightFile,
+  fileOf: (name: string) => WeightFile,
 ): DecoderShape {
   const own = String(metadata['general.architecture']);
   const number = (key: string, otherwise?: number): number => {
@@ -125,8 +148,7 @@ function shapeOf(
   const width = number('embedding_length');
   const heads = number('attention.head_count');
   const headSize = number('attention.key_length', width / heads);
-  const vocabulary = places.get('token_embd.weight')?.dims[0];
-  if (vocabulary === undefined) throw new ModelError('damaged', path, `${path} has no token_embd.weight`);
+  const vocabulary = fileOf('token_embd.weight').dims('token_embd.weight')[0]!;
   if (number('rope.dimension_count', headSize) !== headSize)
     throw new ModelError('unsupported', path, `${path} rotates a part of each head, which is not run here`);
   const contextLength = number('context_length');
@@ -138,12 +160,17 @@ function shapeOf(
     kvHeads: number('attention.head_count_kv', heads),
     headSize,
     vocabulary,
-    contextLength: Math.min(contextLength, number('attention.sliding_window', contextLength) || contextLength),
+    contextLength: Math.min(
+      contextLength,
+      number('attention.sliding_window', contextLength) || contextLength,
+    ),
     epsilon: number('attention.layer_norm_rms_epsilon'),
     rope: {
       theta: number('rope.freq_base', 10_000),
       scaling: scalingOf(path, (key) => metadata[`${own}.rope.scaling.${key}`]),
-      ...(file.has('rope_freqs.weight') && { divisors: file.vector('rope_freqs.weight', headSize / 2) }),
+      ...(fileOf('rope_freqs.weight').has('rope_freqs.weight') && {
+        divisors: fileOf('rope_freqs.weight').vector('rope_freqs.weight', headSize / 2),
+      }),
     },
     attentionBias: architecture === 'qwen2',
   };

@@ -53,7 +53,8 @@ export class KvSlots {
     if (slots <= this.#capacity) return;
     const capacity = Math.ceil(slots / STEP) * STEP;
     for (const arrays of [this.#keys, this.#values])
-      for (let layer = 0; layer < arrays.length; layer++) arrays[layer] = this.#moved(arrays[layer]!, capacity);
+      for (let layer = 0; layer < arrays.length; layer++)
+        arrays[layer] = this.#moved(arrays[layer]!, capacity);
     this.#capacity = capacity;
   }
 

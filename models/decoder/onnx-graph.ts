@@ -1,8 +1,9 @@
 import protobuf from 'protobufjs';
 
 /** onnx/onnx.proto, the part that graphs of ours use; field numbers are the standard's. */
-const schema = protobuf.parse(
-  `
+const schema = protobuf
+  .parse(
+    `
   syntax = "proto2";
   package onnx;
   message AttributeProto {
@@ -30,8 +31,9 @@ const schema = protobuf.parse(
     optional int64 ir_version = 1; optional string producer_name = 2; optional GraphProto graph = 7;
     repeated OperatorSetIdProto opset_import = 8;
   }`,
-  { keepCase: true },
-).root.lookupType('onnx.ModelProto');
+    { keepCase: true },
+  )
+  .root.lookupType('onnx.ModelProto');
 
 /** TensorProto.DataType */
 const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 } as const;
@@ -88,7 +90,8 @@ export class OnnxGraph {
   /** @returns the names of its outputs; an input left out is an empty name */
   nodes(op: string, inputs: readonly string[], options: NodeOptions = {}): string[] {
     const { outputs = 1, attributes = {}, domain } = options;
-    const output = typeof outputs === 'number' ? Array.from({ length: outputs }, () => this.#name(op)) : outputs;
+    const output =
+      typeof outputs === 'number' ? Array.from({ length: outputs }, () => this.#name(op)) : outputs;
     this.#nodes.push({
       input: inputs,
       output,

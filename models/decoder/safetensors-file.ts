@@ -17,7 +17,10 @@ export async function openTensors(path: string): Promise<WeightFile> {
     const length = Number((await file.read(Buffer.alloc(8), 0, 8, 0)).buffer.readBigUInt64LE());
     if (length > size - 8) throw new Error('its header is longer than the file');
     const header = (await file.read(Buffer.alloc(length), 0, length, 8)).buffer.toString('utf8');
-    const entries = JSON.parse(header) as Record<string, { dtype: string; shape: number[]; data_offsets: number[] }>;
+    const entries = JSON.parse(header) as Record<
+      string,
+      { dtype: string; shape: number[]; data_offsets: number[] }
+    >;
     for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(entries)) {
       if (name === '__metadata__') continue;
       places.set(name, { dims: shape, type: TYPES[dtype] ?? NaN, offset: 8 + length + offsets[0]! });

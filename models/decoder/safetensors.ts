@@ -87,7 +87,11 @@ export async function openSafetensors(
   const architecture = ARCHITECTURES[config.architectures[0]!];
   if (architecture === undefined) throw unsupportedArchitecture(folder, config.architectures[0]);
   if (config.hidden_act !== 'silu' || config.mlp_bias === true)
-    throw new ModelError('unsupported', folder, `${folder} has another feed-forward part than Llama's SiLU without bias`);
+    throw new ModelError(
+      'unsupported',
+      folder,
+      `${folder} has another feed-forward part than Llama's SiLU without bias`,
+    );
   const files: WeightFile[] = [];
   const close = async () => {
     await Promise.all(files.map((file) => file.close()));
@@ -100,8 +104,13 @@ export async function openSafetensors(
     const name = (layer: number, part: LayerPart) => `model.layers.${layer}.${NAMES[part]}`;
     const json = async (file: string) => JSON.parse(await readFile(join(folder, file), 'utf8')) as object;
     const tokenizer = await json('tokenizer.json');
-    const tokenizerConfig = (await json('tokenizer_config.json').catch(() => ({}))) as Record<string, unknown>;
-    const { eos_token_id: ends } = (await json('generation_config.json').catch(() => config)) as Partial<Config>;
+    const tokenizerConfig = (await json('tokenizer_config.json').catch(() => ({}))) as Record<
+      string,
+      unknown
+    >;
+    const { eos_token_id: ends } = (await json('generation_config.json').catch(
+      () => config,
+    )) as Partial<Config>;
     const template = tokenizerConfig.chat_template;
     const hasHead = fileOf('lm_head.weight').has('lm_head.weight') && config.tie_word_embeddings !== true;
     return {
@@ -109,13 +118,16 @@ export async function openSafetensors(
       shape,
       tokenizer: { json: tokenizer, config: tokenizerConfig },
       chatTemplate:
-        typeof template === 'string' ? template : await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined),
+        typeof template === 'string'
+          ? template
+          : await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined),
       begin: beginOf(tokenizer, tokenizerConfig),
       ends: ends === undefined || ends === null ? [] : [ends].flat(),
       embedding: fileOf('model.embed_tokens.weight').matrix('model.embed_tokens.weight', vocabulary, width),
       head: hasHead ? fileOf('lm_head.weight').matrix('lm_head.weight', vocabulary, width) : undefined,
       finalNorm: fileOf('model.norm.weight').vector('model.norm.weight', width),
-      matrix: (layer, part) => fileOf(name(layer, part)).matrix(name(layer, part), ...matrixSize(shape, part)),
+      matrix: (layer, part) =>
+        fileOf(name(layer, part)).matrix(name(layer, part), ...matrixSize(shape, part)),
       vector: (layer, part) => fileOf(name(layer, part)).vector(name(layer, part), vectorSize(shape, part)),
       smoothing: (layer, product) => smoothing?.(layer, product, product === 'down' ? shape.inner : width),
       close,
@@ -123,7 +135,9 @@ export async function openSafetensors(
   } catch (error) {
     await close();
     if (error instanceof ModelError) throw error;
-    throw new ModelError('damaged', folder, `${folder} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw new ModelError('damaged', folder, `${folder} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -200,12 +214,14 @@ function scalingOf(folder: string, config: Config): RopeScaling {
 /** The token that the tokenizer's template puts before every input. */
 function beginOf(tokenizer: object, config: Readonly<Record<string, unknown>>): number | undefined {
   const { bos_token: token, add_bos_token: wanted } = config;
-  const content = typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
+  const content =
+    typeof token === 'string' ? token : (token as { content?: string } | null | undefined)?.content;
   const { added_tokens: added = [], post_processor: processor } = tokenizer as {
     added_tokens?: readonly { id: number; content: string }[];
     post_processor?: object | null;
   };
-  const inTemplate = content !== undefined && JSON.stringify(processor ?? null).includes(JSON.stringify(content));
+  const inTemplate =
+    content !== undefined && JSON.stringify(processor ?? null).includes(JSON.stringify(content));
   if (wanted !== true && !(wanted === undefined && inTemplate)) return undefined;
   return added.find((entry) => entry.content === content)?.id;
 }

@@ -23,8 +23,7 @@ export class Sampler {
   next(logits: Float32Array): number | undefined {
     const { temperature, frequencyPenalty, presencePenalty } = this.#settings;
     if (frequencyPenalty !== 0 || presencePenalty !== 0)
-      for (const [token, count] of this.#counts)
-        logits[token]! -= count * frequencyPenalty + presencePenalty;
+      for (const [token, count] of this.#counts) logits[token]! -= count * frequencyPenalty + presencePenalty;
     const best = likeliest(logits);
     if (best === undefined) return undefined;
     const token = temperature === 0 ? best : this.#sample(logits, logits[best]!);

@@ -49,4 +49,3 @@ export type RopeScaling =
       readonly highFrequencyFactor: number;
       readonly originalContext: number;
     };
-

@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { readSync } from 'node:fs';
 import { ModelError } from '../model-error.js';
-import { GGML_TYPES, Q4_1, Q8_0, q4Columns, q8Blocks } from './ggml-types.js';
+import { blocksInColumns, GGML_TYPES, Q4_1, Q8_0, q8Blocks } from './ggml-types.js';
 import type { Matrix } from './checkpoint.js';
 
 /** Where a tensor's numbers stand in a file. */
@@ -21,7 +21,12 @@ export class WeightFile {
   readonly #size: number;
   readonly #places: ReadonlyMap<string, TensorPlace>;
 
-  private constructor(path: string, file: FileHandle, size: number, places: ReadonlyMap<string, TensorPlace>) {
+  private constructor(
+    path: string,
+    file: FileHandle,
+    size: number,
+    places: ReadonlyMap<string, TensorPlace>,
+  ) {
     this.#path = path;
     this.#file = file;
     this.#size = size;
@@ -45,7 +50,11 @@ export class WeightFile {
                   .join(', '),
             )
           : place.offset + bytesOf(place) > size
-            ? new ModelError('damaged', path, `${path} was cut short: ${name} stands past its end; fetch it again`)
+            ? new ModelError(
+                'damaged',
+                path,
+                `${path} was cut short: ${name} stands past its end; fetch it again`,
+              )
             : undefined;
       if (fault) {
         await file.close();
@@ -57,6 +66,13 @@ export class WeightFile {
 
   has(name: string): boolean {
     return this.#places.has(name);
+  }
+
+  /** Outermost first. @throws ModelError `damaged` where there is none of that name */
+  dims(name: string): readonly number[] {
+    const place = this.#places.get(name);
+    if (!place) throw new ModelError('damaged', this.#path, `${this.#path} has no ${name}`);
+    return place.dims;
   }
 
   /** @throws ModelError `damaged` where there is none of that name and these sizes */
@@ -71,9 +87,10 @@ export class WeightFile {
           q8Blocks(this.#bytes(name, place), levels, scales);
         },
       }),
-      ...(place.type === Q4_1 && {
+      ...((place.type === Q4_1 || place.type === Q8_0) && {
         readColumns: (levels, scales, first, factors) => {
-          q4Columns(this.#bytes(name, place), { levels, scales, first, outputs }, factors);
+          const type = place.type as typeof Q4_1;
+          blocksInColumns(type, this.#bytes(name, place), { levels, scales, first, outputs }, factors);
         },
       }),
     };
@@ -88,14 +105,13 @@ export class WeightFile {
   }
 
   #place(name: string, dims: readonly number[]): TensorPlace {
-    const place = this.#places.get(name);
-    if (place?.dims.length === dims.length && place.dims.every((size, i) => size === dims[i])) return place;
+    const there = this.dims(name);
+    if (there.length === dims.length && there.every((size, i) => size === dims[i]))
+      return this.#places.get(name)!;
     throw new ModelError(
       'damaged',
       this.#path,
-      place
-        ? `${this.#path}: ${name} is [${place.dims.join(', ')}] where the model's settings say [${dims.join(', ')}]`
-        : `${this.#path} has no ${name}`,
+      `${this.#path}: ${name} is [${there.join(', ')}] where the model's settings say [${dims.join(', ')}]`,
     );
   }
 

@@ -29,7 +29,7 @@ describe('the demo', () => {
     questions = stdout.split(/\n\n(?=\d\. )/).slice(1);
     report = await readFile(path, 'utf8');
     expect(stdout).toContain('report.html');
-  }, 60_000);
+  }, 120_000);
 
   afterAll(async () => {
     await rm(folder, { recursive: true });
@@ -84,9 +84,19 @@ describe('the demo', () => {
         Number(count.replace(',', '')),
       );
       expect(before).toBeGreaterThan(20 * after!);
-      expect(question).toMatch(/\nSaved .* 9\d\.\d%\.\nAnswer: .*decoder/);
+      expect(question).toMatch(/\nSaved .* 9\d\.\d%\.\n/);
     }
     expect(printed).not.toMatch(/\x1b/);
+  });
+
+  test('answers from the context and from the pages, side by side', () => {
+    for (const question of questions) {
+      const answers = [...question.matchAll(/^ {2}(context|pages) +([\d,]+) tokens read in [\d.]+ s.*: \S.*$/gm)];
+      expect(answers.map(([, name]) => name)).toEqual(['context', 'pages']);
+      const [fromContext, fromPages] = answers.map(([, , tokens]) => Number(tokens!.replace(',', '')));
+      expect(fromContext).toBeLessThan(600);
+      expect(fromPages).toBeGreaterThan(3_000);
+    }
   });
 
   test('writes a report with kept and dropped text in place', () => {

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { ask as askThroughSdk } from '../../examples/ai.js';
 import { createApp } from '../../examples/express.js';
 import { createChain, createRetriever } from '../../examples/langchain.js';
+import { ask as askLocally } from '../../examples/local.js';
 import { pages } from '../../examples/pages.js';
 import { ask } from '../../examples/proxy.js';
 import { answerText, startUpstream, type Upstream } from './upstream.js';
@@ -34,6 +35,10 @@ describe('the example of', () => {
     expect(upstream.received[0]!.headers.authorization).toBe('Bearer sk-example');
     expect(upstream.received[0]!.body).toContain('Day return | 7.50 | 3.75');
     expect(upstream.received[0]!.body).not.toContain('cookies');
+  });
+
+  test('the embedded model', { timeout: 120_000 }, async () => {
+    expect(await askLocally('In which year was the Rowan built?')).toContain('1987');
   });
 
   test('Express', async () => {

@@ -437,6 +437,30 @@ describe('serve', () => {
     }
   });
 
+  test('answers by itself with the upstream local', { timeout: 120_000 }, async () => {
+    const { child, url } = await serve(['--upstream', 'local', '--budget', '40']);
+    try {
+      const models = (await (await fetch(`${url}/v1/models`)).json()) as { data: { id: string }[] };
+      expect(models.data.map(({ id }) => id)).toEqual([expect.stringMatching(/^smollm2@/)]);
+      const answer = await fetch(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        body: JSON.stringify({
+          messages: [{ role: 'user', content: 'When was the Rowan built?' }],
+          documents: ['The log of the harbour says little. '.repeat(40), 'The Rowan was built in 1987.'],
+          max_tokens: 24,
+        }),
+      });
+      expect(Number(answer.headers.get('x-ragpress-tokens-after'))).toBeLessThanOrEqual(40);
+      const { choices } = (await answer.json()) as { choices: { message: { content: string } }[] };
+      expect(choices[0]!.message.content).toContain('1987');
+      const stopped = exit(child);
+      child.kill('SIGTERM');
+      expect(await stopped).toBe(0);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
   test('a port in use is told in one line', async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));

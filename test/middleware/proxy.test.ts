@@ -646,6 +646,9 @@ describe('options that cannot be used are named at start', () => {
     [{ upstream, pipeline: { preset: 'fastest' } }, 'preset', 'fastest'],
     [{ upstream, pipeline: { budget: { tokens: -1 } } }, 'budget.tokens', -1],
     [{ upstream, upstreem: 1 }, 'upstreem', 1],
+    [{ upstream: 'locally' }, 'upstream', 'locally'],
+    [{ upstream: 'local', decoder: 'smollm2' }, 'decoder', 'smollm2'],
+    [{ upstream, decoder: {} }, 'decoder', {}],
   ])('%j', (options, field, value) => {
     const create = () => createProxy(options as unknown as ServeOptions);
     expect(create).toThrow(ConfigurationError);

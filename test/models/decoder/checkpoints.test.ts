@@ -93,7 +93,12 @@ describe('what cannot be run', () => {
   test.each([
     ['an empty folder', mkdtempSync(join(tmpdir(), 'ragpress-')), 'missing', /no checkpoint.*\.gguf/],
     ['no folder', join(tmpdir(), 'ragpress-none'), 'missing', /cannot be read/],
-    ['an architecture', withConfig({ architectures: ['GPT2LMHeadModel'] }), 'unsupported', /GPT2LMHeadModel.*Llama/],
+    [
+      'an architecture',
+      withConfig({ architectures: ['GPT2LMHeadModel'] }),
+      'unsupported',
+      /GPT2LMHeadModel.*Llama/,
+    ],
     [
       'a stretching of positions',
       withConfig({ rope_scaling: { rope_type: 'longrope' } }),
@@ -104,9 +109,15 @@ describe('what cannot be run', () => {
     ['sizes that do not fit', withConfig({ intermediate_size: 96 }), 'damaged', /\[64, 32\].*\[96, 32\]/],
   ])('%s is named', async (_, folder, code, message) => {
     const opened = openCheckpoint(folder).then(async (checkpoint) => {
-      await DecoderEngine.open(checkpoint, { threads: 1, precision: 'int8' }).finally(() => checkpoint.close());
+      await DecoderEngine.open(checkpoint, { threads: 1, precision: 'int8' }).finally(() =>
+        checkpoint.close(),
+      );
     });
-    await expect(opened).rejects.toMatchObject({ name: 'ModelError', code, message: expect.stringMatching(message) });
+    await expect(opened).rejects.toMatchObject({
+      name: 'ModelError',
+      code,
+      message: expect.stringMatching(message),
+    });
   });
 
   test.each(['gguf', 'llama'])('weights of %s that were cut short', async (name) => {

@@ -1,0 +1,47 @@
+import { Decoder, type DecoderOptions } from '../models/decoder/decoder.js';
+
+/** As much of a decoder as answering takes. */
+export type TextGenerator = Pick<Decoder, 'model' | 'generate'>;
+
+/**
+ * The decoder of one way in, loaded when first asked for. One that the caller loaded is used as it is, and stays open.
+ */
+export class LazyDecoder {
+  readonly #given: TextGenerator | undefined;
+  readonly #options: DecoderOptions;
+  #loaded: Promise<Decoder> | undefined;
+
+  constructor(given: TextGenerator | DecoderOptions = {}) {
+    this.#given = isGenerator(given) ? given : undefined;
+    this.#options = isGenerator(given) ? {} : given;
+  }
+
+  /** Tells decoders of different weights apart, before they are loaded too. */
+  get name(): string {
+    return this.#given?.model ?? this.#options.folder ?? this.#options.model ?? '';
+  }
+
+  /** @throws ConfigurationError, ModelError; what failed is tried again the next time */
+  async load(): Promise<TextGenerator> {
+    if (this.#given) return this.#given;
+    const loaded = (this.#loaded ??= Decoder.load(this.#options));
+    try {
+      return await loaded;
+    } catch (error) {
+      if (this.#loaded === loaded) this.#loaded = undefined;
+      throw error;
+    }
+  }
+
+  /** Lets its thread go; what is under way fails. */
+  async close(): Promise<void> {
+    const loaded = this.#loaded;
+    this.#loaded = undefined;
+    const decoder = await loaded?.catch(() => undefined);
+    await decoder?.close();
+  }
+}
+
+function isGenerator(given: TextGenerator | DecoderOptions): given is TextGenerator {
+  return 'generate' in given && typeof given.generate === 'function';
+}

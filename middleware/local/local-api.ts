@@ -1,0 +1,88 @@
+import { isUtf8 } from 'node:buffer';
+import type { TextGenerator } from '../lazy-decoder.js';
+import { ApiError } from './api-error.js';
+import { completeChat } from './chat-completions.js';
+import { complete } from './completions.js';
+import type { Reply } from './reply.js';
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Reads the body; rejects with an ApiError where it is too large. */
+  readonly read: () => Promise<Buffer>;
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+/** The list of models has to say since when there is one. */
+const STARTED = Math.floor(Date.now() / 1000);
+
+/**
+ * OpenAI's API, as much of it as a decoder can answer: chat completions, completions, and a list of one model. Whatever
+ * model a request names, that one answers, and the answer says so. Fields that are not known are passed over; those
+ * that would change an answer's form, and cannot here, are refused.
+ * @throws ApiError; what `decoder.generate` and its result throw
+ */
+export async function answerLocally(
+  decoder: TextGenerator,
+  { method, path, read, signal }: ApiRequest,
+  reply: Reply,
+): Promise<void> {
+  const [, route, model] =
+    /^(?:\/v1)?(\/chat\/completions|\/completions|\/models)(?:\/([^/?]+))?(?:\?|$)/.exec(path) ?? [];
+  if (route === undefined || (model !== undefined && route !== '/models')) throw unknownPath();
+  const expected = route === '/models' ? 'GET' : 'POST';
+  if (method !== expected) throw wrongMethod(expected);
+  if (route === '/models') {
+    const described = { id: decoder.model, object: 'model', created: STARTED, owned_by: 'ragpress' };
+    if (model === undefined) reply.json({ object: 'list', data: [described] });
+    else if (decoded(model) === decoder.model) reply.json(described);
+    else throw unknownModel(decoder.model);
+    return;
+  }
+  const body = parseJson(await read());
+  await (route === '/completions' ? complete : completeChat)(decoder, body, reply, signal);
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    if (isUtf8(bytes)) return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    // Its message would quote the body.
+  }
+  const message = 'The body is not JSON in UTF-8.';
+  throw new ApiError({ status: 400, type: 'invalid_request_error', code: 'invalid_json', message });
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+function unknownPath(): ApiError {
+  const message = 'There are /v1/chat/completions, /v1/completions and /v1/models here, and nothing else.';
+  return new ApiError({ status: 404, type: 'invalid_request_error', code: 'unknown_url', message });
+}
+
+function unknownModel(model: string): ApiError {
+  const message = `There is no such model here; there is ${model}.`;
+  return new ApiError({
+    status: 404,
+    type: 'invalid_request_error',
+    code: 'model_not_found',
+    message,
+    param: 'model',
+  });
+}
+
+function wrongMethod(expected: string): ApiError {
+  const message = `Use ${expected} for this path.`;
+  return new ApiError(
+    { status: 405, type: 'invalid_request_error', code: 'method_not_allowed', message },
+    { allow: expected },
+  );
+}

@@ -1,0 +1,216 @@
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Decoder } from '../../../models/decoder/decoder.js';
+import type { GenerateOptions } from '../../../models/decoder/generation.js';
+import { checkpointFolder } from './checkpoint-folder.js';
+
+const messages = [{ role: 'user', content: 'What is it?' }] as const;
+let decoder: Decoder;
+
+beforeAll(async () => {
+  decoder = await Decoder.load({ folder: checkpointFolder('llama') });
+});
+afterAll(() => decoder.close());
+
+async function textOf(options: GenerateOptions, from = decoder): Promise<string> {
+  return (await from.generate({ messages }, options).result).text;
+}
+
+describe('what is generated', () => {
+  test('comes in pieces that are the whole', async () => {
+    const generation = decoder.generate({ messages }, { maxTokens: 40 });
+    const pieces: string[] = [];
+    for await (const piece of generation) pieces.push(piece);
+    const { text, promptTokens, completionTokens, finishReason, milliseconds } = await generation.result;
+    expect(pieces.join('')).toBe(text);
+    expect(pieces.length).toBeGreaterThan(1);
+    expect(promptTokens).toBe(1 + 'What is it?'.length + 1 + 1);
+    expect(finishReason === 'length' ? completionTokens : 40).toBe(40);
+    expect(milliseconds.total).toBeGreaterThanOrEqual(milliseconds.firstToken);
+  });
+
+  test('is the same each time, by its seed where it is sampled', async () => {
+    expect(await textOf({ maxTokens: 30 })).toBe(await textOf({ maxTokens: 30 }));
+    const sampled = { maxTokens: 30, temperature: 1.5, topK: 50, topP: 0.95 };
+    const [one, again, other] = [
+      await textOf({ ...sampled, seed: 1 }),
+      await textOf({ ...sampled, seed: 1 }),
+      await textOf({ ...sampled, seed: 2 }),
+    ];
+    expect(again).toBe(one);
+    expect(other).not.toBe(one);
+    expect(await textOf({ ...sampled, topK: 1 })).toBe(await textOf({ maxTokens: 30 }));
+  });
+
+  test('ends before a stop string, wherever the tokens part it', async () => {
+    const all = await textOf({ maxTokens: 40 });
+    const stop = all.slice(11, 15);
+    const generation = decoder.generate({ messages }, { maxTokens: 40, stop: [stop, 'never said'] });
+    let streamed = '';
+    for await (const piece of generation) streamed += piece;
+    const { text, finishReason } = await generation.result;
+    expect(text).toBe(all.slice(0, all.indexOf(stop)));
+    expect(streamed).toBe(text);
+    expect(finishReason).toBe('stop');
+  });
+
+  test('repeats less where that costs', async () => {
+    const distinct = (text: string) => new Set(text).size;
+    const plain = await textOf({ maxTokens: 60 });
+    expect(distinct(await textOf({ maxTokens: 60, frequencyPenalty: 2 }))).toBeGreaterThan(distinct(plain));
+  });
+
+  test('does not depend on what else is under way', async () => {
+    const alone = await textOf({ maxTokens: 12 });
+    const many = Array.from({ length: 50 }, (_, i) =>
+      i % 2 === 0
+        ? textOf({ maxTokens: 12 })
+        : decoder.generate({ prompt: `Another ${i}` }, { maxTokens: 5 }).result.then(({ text }) => text),
+    );
+    const texts = await Promise.all(many);
+    expect(texts.filter((_, i) => i % 2 === 0)).toEqual(Array.from({ length: 25 }, () => alone));
+  });
+
+  test('waits for room where there is none, and comes all the same', async () => {
+    const narrow = await Decoder.load({ folder: checkpointFolder('llama'), cacheMegabytes: 0.001 });
+    const texts = await Promise.all(Array.from({ length: 5 }, () => textOf({ maxTokens: 8 }, narrow)));
+    expect(new Set(texts)).toEqual(new Set([await textOf({ maxTokens: 8 })]));
+    await narrow.close();
+  });
+
+  test('is the same from text, from its tokens and from their embeddings', async () => {
+    const tokens = [0, ...(await decoder.encode('Lamp room'))];
+    const fromText = await decoder.generate({ prompt: 'Lamp room' }, { maxTokens: 10 }).result;
+    const fromTokens = await decoder.generate({ tokens }, { maxTokens: 10 }).result;
+    expect(fromTokens.text).toBe(fromText.text);
+    expect(fromText.promptTokens).toBe(tokens.length);
+    const embeds = new Float32Array(3 * decoder.width).fill(0.1);
+    expect((await decoder.generate({ embeds }, { maxTokens: 3 }).result).promptTokens).toBe(3);
+  });
+});
+
+describe('a chat template', () => {
+  test('puts special tokens where it says, and none that a message spells', async () => {
+    const plain = await decoder.generate({ messages: [{ role: 'user', content: 'ab' }] }, { maxTokens: 1 })
+      .result;
+    const spelt = await decoder.generate(
+      { messages: [{ role: 'user', content: 'a<|end|>b' }] },
+      { maxTokens: 1 },
+    ).result;
+    expect(spelt.promptTokens - plain.promptTokens).toBe('<|end|>'.length);
+  });
+
+  test.each([
+    ['is not there', undefined, /no chat template/],
+    ['is no Jinja', '{% for message in %}', /cannot be used/],
+    ['refuses', "{{ raise_exception('only two turns') }}", /only two turns/],
+  ])('that %s is named, and a prompt still works', async (_, template, message) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ragpress-'));
+    cpSync(checkpointFolder('llama'), folder, { recursive: true });
+    const path = join(folder, 'tokenizer_config.json');
+    const config = { ...(JSON.parse(readFileSync(path, 'utf8')) as object), chat_template: template };
+    writeFileSync(path, JSON.stringify(config));
+    const other = await Decoder.load({ folder });
+    await expect(other.generate({ messages }).result).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringMatching(message),
+    });
+    expect(
+      (await other.generate({ prompt: 'go on' }, { maxTokens: 2 }).result).completionTokens,
+    ).toBeGreaterThan(0);
+    await other.close();
+  });
+});
+
+describe('what goes wrong', () => {
+  test('a prompt that leaves no room for an answer', async () => {
+    const generation = decoder.generate({ prompt: 'a'.repeat(300) });
+    await expect(generation.result).rejects.toMatchObject({
+      code: 'context',
+      message: expect.stringMatching(/301 tokens.*256/),
+    });
+    const read = (async () => {
+      for await (const piece of generation) expect(piece).toBe('');
+    })();
+    await expect(read).rejects.toMatchObject({ code: 'context' });
+  });
+
+  test('an answer that fills the context ends there', async () => {
+    const { promptTokens, completionTokens, finishReason } = await decoder.generate(
+      { prompt: 'b'.repeat(250) },
+      { maxTokens: 100 },
+    ).result;
+    expect(finishReason === 'length' ? promptTokens + completionTokens : 256).toBe(256);
+  });
+
+  test('input that is no number', async () => {
+    const embeds = new Float32Array(decoder.width).fill(NaN);
+    await expect(decoder.generate({ embeds }).result).rejects.toMatchObject({ code: 'inference' });
+    expect(await textOf({ maxTokens: 3 })).not.toBe('');
+  });
+
+  test.each([
+    ['before it begins', 0],
+    ['in mid-prompt', 1],
+    ['in mid-stream', 30],
+  ])('an abort %s', async (_, delay) => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    if (delay === 0) controller.abort(reason);
+    const generation = decoder.generate(
+      { prompt: 'c'.repeat(200) },
+      { maxTokens: 5000, temperature: 2, signal: controller.signal },
+    );
+    setTimeout(() => {
+      controller.abort(reason);
+    }, delay);
+    const outcome = await generation.result.catch((error: unknown) => error);
+    // A short context may be full before the signal comes.
+    expect(outcome === reason || (outcome as { finishReason?: string }).finishReason !== undefined).toBe(
+      true,
+    );
+    if (delay === 0) expect(outcome).toBe(reason);
+    expect(await textOf({ maxTokens: 3 })).not.toBe('');
+  });
+
+  test('a reader that leaves early ends the generation', async () => {
+    const generation = decoder.generate({ messages }, { maxTokens: 200 });
+    for await (const piece of generation) {
+      expect(piece).not.toBe('');
+      break;
+    }
+    await expect(generation.result).rejects.toMatchObject({ name: 'AbortError' });
+  });
+
+  test('use after the end, and an end in the midst', async () => {
+    const other = await Decoder.load({ folder: checkpointFolder('gguf') });
+    const under = other.generate({ messages }, { maxTokens: 200 });
+    await other.close();
+    await other.close();
+    await expect(under.result).rejects.toMatchObject({
+      code: 'inference',
+      message: expect.stringMatching(/closed/),
+    });
+    await expect(other.generate({ messages }).result).rejects.toMatchObject({ code: 'inference' });
+    await expect(other.encode('text')).rejects.toMatchObject({ code: 'inference' });
+  });
+
+  test.each([
+    ['generate.temperature', () => decoder.generate({ messages }, { temperature: -1 })],
+    ['generate.maxTokens', () => decoder.generate({ messages }, { maxTokens: 0.5 })],
+    ['generate.stop', () => decoder.generate({ messages }, { stop: [''] })],
+    ['input', () => decoder.generate({ messages: [] })],
+    ['input.tokens', () => decoder.generate({ tokens: [999_999] })],
+    ['input.embeds', () => decoder.generate({ embeds: new Float32Array(7) })],
+  ])('a bad option names its field: %s', (field, call) => {
+    expect(call).toThrow(expect.objectContaining({ name: 'ConfigurationError' }));
+    expect(call).toThrow(field);
+  });
+
+  test('a model that is no decoder, or two at once', async () => {
+    await expect(Decoder.load({ model: 'minilm' })).rejects.toThrow(/decoder\.model.*embedder/);
+    await expect(Decoder.load({ model: 'smollm2', folder: 'there' })).rejects.toThrow(/folder/);
+  });
+});
