@@ -127,7 +127,7 @@ async function coldStart(): Promise<{ seconds: number; rss: number }> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let seconds = NaN;
-  for await (const line of createInterface({ input: child.stdout! })) {
+  for await (const line of createInterface({ input: child.stdout })) {
     const { rss } = JSON.parse(line) as { rss?: number };
     if (rss === undefined) seconds = (performance.now() - began) / 1000;
     else return { seconds, rss };
@@ -192,17 +192,21 @@ async function openPeer(folder: string): Promise<Peer | undefined> {
     }
     const model = join(peers, 'smollm2-q4_1.gguf');
     await writeQ4(folder, model);
-    const script = fileURLToPath(new URL('peer-llama.js', import.meta.url));
-    const child: ChildProcess = spawn(process.execPath, [script, peers, model, String(THREADS)], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const script = fileURLToPath(new URL('peer-llama.ts', import.meta.url));
+    const child: ChildProcess = spawn(
+      process.execPath,
+      ['--import', 'tsx', script, peers, model, String(THREADS)],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
     return {
       async measure(tokens) {
         child.stdin!.write(`${JSON.stringify({ tokens, generate: GENERATED })}\n`);
-        const { value, done } = await lines.next();
-        if (done === true) throw new Error('llama.cpp ended');
-        return JSON.parse(value) as Speed;
+        const line = await lines.next();
+        if (line.done === true) throw new Error('llama.cpp ended');
+        return JSON.parse(line.value) as Speed;
       },
       close() {
         child.kill();
@@ -240,15 +244,15 @@ async function writeQ4(folder: string, target: string): Promise<void> {
     const source = openSync(parts[part]!, 'r');
     readSync(source, raw, 0, raw.length, from);
     closeSync(source);
-    if (shape.length < 2 || name === 'token_embd.weight' || dtype === Q4_1)
-      return { name, shape, type: dtype as number, raw };
+    if (shape.length < 2 || name === 'token_embd.weight' || (dtype as number) === Q4_1)
+      return { name, shape, type: dtype, raw };
     const values = new Float32Array(count);
     for (let at = 0, to = 0; to < count; at += bytes, to += numbers) read(raw, at, values, to);
     return { name, shape, type: Q4_1, raw: inQ4(values) };
   });
   // The alignment of a GGUF is 32 where it does not say otherwise (ggml/docs/gguf.md).
   const padded = (length: number) => Math.ceil(length / 32) * 32;
-  const head = Buffer.from(serializeGgufMetadata(metadata));
+  const head = Buffer.from(serializeGgufMetadata(metadata, { alignment: 1 }));
   const infos: Buffer[] = [];
   let offset = 0;
   for (const { name, shape, type, raw } of data) {
@@ -256,7 +260,7 @@ async function writeQ4(folder: string, target: string): Promise<void> {
     let at = info.writeBigUInt64LE(BigInt(name.length), 0);
     at += info.write(name, at);
     at = info.writeUInt32LE(shape.length, at);
-    for (const size of shape) at = info.writeBigUInt64LE(BigInt(size), at);
+    for (const size of shape) at = info.writeBigUInt64LE(size, at);
     at = info.writeUInt32LE(type, at);
     info.writeBigUInt64LE(BigInt(offset), at);
     infos.push(info);

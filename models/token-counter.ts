@@ -1,4 +1,7 @@
 import { ConfigurationError } from '../settings/configuration-error.js';
+import { openCheckpoint } from './decoder/checkpoint.js';
+import { ModelRegistry } from './registry.js';
+import { Tokenizer } from './tokenizer.js';
 
 /** Counts tokens as a model's tokenizer does, or estimates them from above. */
 export interface TokenCounter {
@@ -30,10 +33,16 @@ const LOADERS = {
   cl100k_base: () => import('gpt-tokenizer/encoding/cl100k_base'),
 };
 
+/** The embedded decoder. */
+const EMBEDDED = 'smollm2';
+
+let embedded: Promise<TokenCounter> | undefined;
+
 /**
- * The counter for a model: exact for OpenAI's models and encodings, an estimate from above for any other and for none.
+ * The counter for a model: exact for OpenAI's models and encodings and for the embedded `smollm2`, an estimate from
+ * above for any other and for none.
  * @param model a model's name, with or without its providers (`openai/gpt-4o`), or an encoding's (`o200k_base`)
- * @throws ConfigurationError for an empty name
+ * @throws ConfigurationError for an empty name; ModelError where the embedded model is damaged
  */
 export async function loadTokenCounter(model?: string): Promise<TokenCounter> {
   if (model === undefined) return estimate;
@@ -43,6 +52,13 @@ export async function loadTokenCounter(model?: string): Promise<TokenCounter> {
     .toLowerCase()
     .replace(/^.*\//, '')
     .replace(/^(?:(?:openai|azure|ft):)+/, '');
+  if (name === EMBEDDED) {
+    const loading = (embedded ??= loadEmbedded());
+    loading.catch(() => {
+      embedded = undefined;
+    });
+    return loading;
+  }
   const encoding = ENCODINGS.find(([pattern]) => pattern.test(name))?.[1];
   if (!encoding) return estimate;
   const { countTokens } = await LOADERS[encoding]();
@@ -57,6 +73,15 @@ export async function loadTokenCounter(model?: string): Promise<TokenCounter> {
       return pieces.reduce((tokens, piece) => tokens + countTokens(piece, asText), cuts);
     },
   };
+}
+
+async function loadEmbedded(): Promise<TokenCounter> {
+  const { folder } = await new ModelRegistry().resolve(EMBEDDED);
+  const checkpoint = await openCheckpoint(folder);
+  await checkpoint.close();
+  const { json, config } = checkpoint.tokenizer;
+  const own = Tokenizer.of(json, config);
+  return { name: EMBEDDED, exact: true, count: (text) => own.encode(text).length };
 }
 
 /** A run of one kind of character longer than this is no language; the tokenizer's time grows with its square. */

@@ -106,7 +106,7 @@ export class Tokenizer {
 
   /** From what `tokenizer.json` and `tokenizer_config.json` would hold. @throws Error for what is no tokenizer */
   static of(json: object, config: object): Tokenizer {
-    return new Tokenizer(json as TokenizerJson, config);
+    return new Tokenizer(json, config);
   }
 
   /** Text of tokens; special ones are left out. Where it ends inside a character, that is U+FFFD. */

@@ -1,8 +1,6 @@
 """SmolLM2 in PyTorch: the reference of models/decoder, and what the reader is trained from."""
 
 import importlib.util
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +106,9 @@ def packaged_gguf() -> Path:
 
 
 def from_gguf(path: Path) -> Decoder:
-    reader = GGUFReader(path)
+    """A file, or a folder with the parts of one, the first of which has the settings."""
+    readers = [GGUFReader(part) for part in (sorted(path.glob("*.gguf")) if path.is_dir() else [path])]
+    reader = readers[0]
     field = lambda name: reader.fields[f"llama.{name}"].contents()  # noqa: E731
     shape = Shape(
         layers=field("block_count"),
@@ -122,7 +122,7 @@ def from_gguf(path: Path) -> Decoder:
         context=field("context_length"),
     )
     state = {}
-    for tensor in reader.tensors:
+    for tensor in (tensor for part in readers for tensor in part.tensors):
         data = torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32))
         if tensor.name == "token_embd.weight":
             state["embedding.weight"] = data

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data import DATA, document_order, load
 from gguf import GGUFReader
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 NO_ANSWER = "The documents do not say."
 
@@ -33,8 +33,8 @@ INSTRUCTIONS = (
 
 @cache
 def tokenizer(gguf: Path) -> Tokenizer:
-    """SmolLM2's, from the GGUF: digits apart, then byte-level BPE."""
-    fields = GGUFReader(gguf).fields
+    """SmolLM2's, from the GGUF or the folder of its parts: digits apart, then byte-level BPE."""
+    fields = GGUFReader(min(gguf.glob("*.gguf")) if gguf.is_dir() else gguf).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     merges = [tuple(line.split(" ")) for line in fields["tokenizer.ggml.merges"].contents()]
     made = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=merges))

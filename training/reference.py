@@ -1,6 +1,6 @@
 """Logits and greedy text of the float32 model in PyTorch, for test/models/decoder: what models/decoder is compared with.
 
-python reference.py --gguf FILE --out FILE.json
+python reference.py --model FOLDER --out FILE.json
 """
 
 import argparse
@@ -42,10 +42,10 @@ def greedy(model: Decoder, ids: list[int], count: int) -> tuple[list[int], torch
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gguf", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    text, model = tokenizer(args.gguf), from_gguf(args.gguf).eval()
+    text, model = tokenizer(args.model), from_gguf(args.model).eval()
     cases = []
     for messages in PROMPTS:
         ids = chat_ids(text, messages)

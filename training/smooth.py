@@ -1,7 +1,7 @@
 """Factors that move the outliers of activations into the weights (Xiao et al. 2023, SmoothQuant), for models/decoder:
 inputs of the products are divided by them, weights multiplied. Also how far 8 bits are then from float32.
 
-python smooth.py --gguf FILE --out smoothing.safetensors
+python smooth.py --model FOLDER    (writes smoothing.safetensors there)
 """
 
 import argparse
@@ -74,10 +74,9 @@ def factors(model: Decoder, watched: list[dict[str, Watched]], alpha: float) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--gguf", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
     args = parser.parse_args()
-    text, model = tokenizer(args.gguf), from_gguf(args.gguf).eval()
+    text, model = tokenizer(args.model), from_gguf(args.model).eval()
     watched = []
     for layer in model.layers:
         watched.append({name: Watched(getattr(layer, name)) for name in PRODUCTS})
@@ -94,7 +93,7 @@ def main() -> None:
         made = factors(model, watched, alpha)
         print(f"alpha {alpha}: KL {divergence(exact, logs(model, held)):.4f}", flush=True)
         if alpha == ALPHA:
-            save_file({name: factor.contiguous() for name, factor in made.items()}, str(args.out))
+            save_file({name: factor.contiguous() for name, factor in made.items()}, str(args.model / "smoothing.safetensors"))
 
 
 if __name__ == "__main__":

@@ -47,8 +47,12 @@ export class Gateway {
         : new Upstream(upstream, { connect: connectTimeout, response: responseTimeout });
     // A tenth of the time is left to put together what has been reached.
     const deadline = 0.9 * latencyBudget;
+    // Whatever model a request names, the local one reads what is counted.
+    const model = upstream === 'local' ? 'smollm2' : undefined;
     this.pipelines = new Pipelines(
-      pipeline instanceof Pipeline ? pipeline : { ...pipeline, deadline: pipeline.deadline ?? deadline },
+      pipeline instanceof Pipeline
+        ? pipeline
+        : { ...(model !== undefined && { model }), ...pipeline, deadline: pipeline.deadline ?? deadline },
     );
   }
 

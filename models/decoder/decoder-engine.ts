@@ -105,7 +105,7 @@ export class DecoderEngine {
       feeds[`past_v.${layer}`] = new Tensor('float32', past.values(layer), dims);
     }
     const { hidden, k, v } = await run(this.#path, this.#layers, feeds, ['hidden', 'k', 'v']);
-    return { hidden: hidden!, keys: k!, values: v! };
+    return { hidden: hidden, keys: k, values: v };
   }
 
   /**
@@ -115,7 +115,7 @@ export class DecoderEngine {
   async logits(hidden: Float32Array): Promise<Float32Array> {
     const feeds = { hidden: new Tensor('float32', hidden, [1, 1, this.shape.width]) };
     const { logits } = await run(this.#path, this.#head, feeds, ['logits']);
-    return logits!;
+    return logits;
   }
 
   async close(): Promise<void> {

@@ -55,6 +55,12 @@ export type FromWorker =
  */
 const ROWS = 128;
 
+/**
+ * Requests that take turns: a long prompt does not keep a short one waiting, and of many that come at once the first
+ * are not as late as the last.
+ */
+const TOGETHER = 4;
+
 /** A request under way. */
 interface Running {
   readonly id: number;
@@ -206,7 +212,10 @@ async function serve(): Promise<void> {
     if (working) return;
     working = true;
     while (waiting.length + running.length > 0) {
-      while (waiting[0] && (running.length === 0 || bytes + waiting[0].bytes <= cacheBytes)) {
+      while (
+        waiting[0] &&
+        (running.length === 0 || (running.length < TOGETHER && bytes + waiting[0].bytes <= cacheBytes))
+      ) {
         bytes += waiting[0].bytes;
         running.push(waiting.shift()!);
       }

@@ -35,7 +35,7 @@ export interface DecoderOptions {
   readonly contextTokens?: number;
   /**
    * Megabytes that keys and values of all requests under way may take: others wait until there is room. One is always
-   * let in. Default 256.
+   * let in, and four at most take turns. Default 128.
    */
   readonly cacheMegabytes?: number;
 }
@@ -52,7 +52,7 @@ const optionsSchema = z
       .default(() => Math.min(4, availableParallelism())),
     precision: z.enum(['int8', 'float32'], 'give int8 or float32').default('int8'),
     contextTokens: z.int('give a whole number').min(2, 'give 2 or more').optional(),
-    cacheMegabytes: z.number().positive('give a number above 0').default(256),
+    cacheMegabytes: z.number().positive('give a number above 0').default(128),
   })
   .refine(({ model, folder }) => model === undefined || folder === undefined, {
     path: ['folder'],
@@ -168,20 +168,17 @@ export class Decoder {
     const pieces = new Pieces();
     let id = 0;
     const result = new Promise<GenerationResult>((resolve, reject) => {
-      const begin = () => {
-        id = this.#send((id) => ({ type: 'generate', id, input, settings }), {
-          onText: (text) => {
-            pieces.push(text);
-          },
-          resolve,
-          reject,
-        });
+      if (signal?.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      const onText = (text: string) => {
+        pieces.push(text);
       };
-      if (signal?.aborted) reject(reasonOf(signal));
-      else begin();
+      id = this.#send((id) => ({ type: 'generate', id, input, settings }), { onText, resolve, reject });
     });
     const abort = () => {
-      this.#abort(id, reasonOf(signal!));
+      this.#abort(id, signal?.reason);
     };
     signal?.addEventListener('abort', abort);
     result
@@ -230,20 +227,13 @@ export class Decoder {
     }
   }
 
-  #send<Value>(
-    message: (id: number) => ToWorker,
-    request: {
-      readonly onText?: (text: string) => void;
-      readonly resolve: (value: Value) => void;
-      readonly reject: (reason: unknown) => void;
-    },
-  ): number {
+  #send(message: (id: number) => ToWorker, request: Request): number {
     const id = ++this.#next;
     if (this.#fault) {
       request.reject(this.#fault);
       return id;
     }
-    this.#requests.set(id, request as Request);
+    this.#requests.set(id, request);
     this.#worker.ref();
     this.#post(message(id));
     return id;
@@ -304,10 +294,6 @@ async function find(
 
 function toError(model: string, { code, message }: Fault): Error {
   return code === undefined ? new Error(message) : new ModelError(code, model, message);
-}
-
-function reasonOf(signal: AbortSignal): unknown {
-  return signal.reason as unknown;
 }
 
 /** Text between the one who generates and the one who reads. */

@@ -4,7 +4,7 @@ export interface GgmlType {
   readonly numbers: number;
   readonly bytes: number;
   /** Reads the block that begins at `from` into `out` at `to`. */
-  read(bytes: Uint8Array, from: number, out: Float32Array, to: number): void;
+  readonly read: (bytes: Uint8Array, from: number, out: Float32Array, to: number) => void;
 }
 
 const HALVES = new Float32Array(65_536);

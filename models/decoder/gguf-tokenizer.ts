@@ -42,7 +42,7 @@ export function ggufTokenizer(path: string, metadata: Readonly<Record<string, un
   const tokens = of('tokens') as readonly string[] | undefined;
   const merges = of('merges') as readonly string[] | undefined;
   const types = of('token_type') as readonly number[] | undefined;
-  const pre = String(of('pre') ?? 'gpt-2');
+  const pre = (of('pre') ?? 'gpt-2') as string;
   const preTokenizer = PRE_TOKENIZERS[pre];
   if (of('model') !== 'gpt2' || !tokens || !merges || !preTokenizer) {
     throw new ModelError(

@@ -8,7 +8,6 @@ import {
   type Checkpoint,
   type LayerPart,
   type MatrixPart,
-  type VectorPart,
   type Matrix,
 } from './checkpoint.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
@@ -49,7 +48,7 @@ export async function openGguf(
     throw new ModelError(
       'damaged',
       path,
-      `${path} is one of ${String(declared)} parts, of which ${paths.length} are there`,
+      `${path} is one of ${Number(declared)} parts, of which ${paths.length} are there`,
     );
   const architecture = ARCHITECTURES[String(metadata['general.architecture'])];
   if (architecture === undefined) throw unsupportedArchitecture(path, metadata['general.architecture']);
@@ -194,7 +193,7 @@ function scalingOf(path: string, of: (key: string) => unknown): RopeScaling {
   throw new ModelError(
     'unsupported',
     path,
-    `${path} stretches positions by ${String(type)}; those that are run: none, linear, yarn, and given frequencies`,
+    `${path} stretches positions by ${text(type) ?? 'what it does not say'}; those that are run: none, linear, yarn, and given frequencies`,
   );
 }
 

@@ -124,7 +124,7 @@ export class OnnxGraph {
           { domain: '', version: this.#opset },
           { domain: 'com.microsoft', version: 1 },
         ],
-      } as unknown as protobuf.Message)
+      })
       .finish();
   }
 

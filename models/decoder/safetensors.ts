@@ -9,8 +9,6 @@ import {
   vectorSize,
   type Checkpoint,
   type LayerPart,
-  type MatrixPart,
-  type VectorPart,
 } from './checkpoint.js';
 import type { DecoderShape, RopeScaling } from './shape.js';
 import { openTensors } from './safetensors-file.js';

@@ -64,6 +64,10 @@ export class WeightFile {
     return new WeightFile(path, file, size, places);
   }
 
+  get names(): string[] {
+    return [...this.#places.keys()];
+  }
+
   has(name: string): boolean {
     return this.#places.has(name);
   }

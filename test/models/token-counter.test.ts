@@ -4,6 +4,7 @@ import { countTokens as countHarmony } from 'gpt-tokenizer/encoding/o200k_harmon
 import { countTokens as countO200k } from 'gpt-tokenizer/encoding/o200k_base';
 import { describe, expect, test } from 'vitest';
 import { ConfigurationError } from '../../settings/configuration-error.js';
+import { Decoder } from '../../models/decoder/decoder.js';
 import { loadTokenCounter } from '../../models/token-counter.js';
 
 const asText = { disallowedSpecial: new Set<string>() };
@@ -170,6 +171,17 @@ describe.each(Object.keys(exact) as (keyof typeof exact)[])('%s', (encoding) => 
       ),
       { numRuns: 60, endOnFailure: true },
     );
+  });
+});
+
+describe('the counter of the embedded decoder', () => {
+  test('counts as the decoder reads', async () => {
+    const counter = await loadTokenCounter('smollm2');
+    expect(counter).toMatchObject({ name: 'smollm2', exact: true });
+    const decoder = await Decoder.load();
+    for (const text of ['On her deck 28 cars fit.', 'naïve café 日本 1,234', '<|im_end|>', ''])
+      expect(counter.count(text)).toBe((await decoder.encode(text)).length);
+    await decoder.close();
   });
 });
 

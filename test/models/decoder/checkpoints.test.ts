@@ -116,7 +116,7 @@ describe('what cannot be run', () => {
     await expect(opened).rejects.toMatchObject({
       name: 'ModelError',
       code,
-      message: expect.stringMatching(message),
+      message: expect.stringMatching(message) as string,
     });
   });
 
@@ -125,7 +125,7 @@ describe('what cannot be run', () => {
     truncateSync(join(folder, name === 'gguf' ? 'model.gguf' : 'model.safetensors'), 20_000);
     await expect(openCheckpoint(folder)).rejects.toMatchObject({
       code: 'damaged',
-      message: expect.stringMatching(/cut short/),
+      message: expect.stringMatching(/cut short/) as string,
     });
   });
 

@@ -115,7 +115,7 @@ describe('a chat template', () => {
     const other = await Decoder.load({ folder });
     await expect(other.generate({ messages }).result).rejects.toMatchObject({
       code: 'unsupported',
-      message: expect.stringMatching(message),
+      message: expect.stringMatching(message) as string,
     });
     expect(
       (await other.generate({ prompt: 'go on' }, { maxTokens: 2 }).result).completionTokens,
@@ -129,7 +129,7 @@ describe('what goes wrong', () => {
     const generation = decoder.generate({ prompt: 'a'.repeat(300) });
     await expect(generation.result).rejects.toMatchObject({
       code: 'context',
-      message: expect.stringMatching(/301 tokens.*256/),
+      message: expect.stringMatching(/301 tokens.*256/) as string,
     });
     const read = (async () => {
       for await (const piece of generation) expect(piece).toBe('');
@@ -191,7 +191,7 @@ describe('what goes wrong', () => {
     await other.close();
     await expect(under.result).rejects.toMatchObject({
       code: 'inference',
-      message: expect.stringMatching(/closed/),
+      message: expect.stringMatching(/closed/) as string,
     });
     await expect(other.generate({ messages }).result).rejects.toMatchObject({ code: 'inference' });
     await expect(other.encode('text')).rejects.toMatchObject({ code: 'inference' });

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ChatTemplate } from '../../../models/decoder/chat-template.js';
+import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
+import { DecoderEngine } from '../../../models/decoder/decoder-engine.js';
+import { Decoder } from '../../../models/decoder/decoder.js';
+import type { ChatMessage } from '../../../models/decoder/generation.js';
+import { KvSlots } from '../../../models/decoder/kv-slots.js';
+import { NO_ANSWER, readerMessages } from '../../../models/decoder/reader-prompt.js';
+import { ModelRegistry } from '../../../models/registry.js';
+import { Tokenizer } from '../../../models/tokenizer.js';
+import { checkpointFolder } from './checkpoint-folder.js';
+
+interface Case {
+  readonly messages: ChatMessage[];
+  readonly ids: number[];
+  readonly greedy: number[];
+  readonly text: string;
+  readonly logits: number[];
+}
+
+// What PyTorch computes from the same weights (training/reference.py).
+const { sampled, cases } = JSON.parse(readFileSync(checkpointFolder('smollm2.json'), 'utf8')) as {
+  sampled: number;
+  cases: Case[];
+};
+
+describe('the embedded decoder beside PyTorch', async () => {
+  const { folder } = await new ModelRegistry().resolve('smollm2');
+  const checkpoint = await openCheckpoint(folder);
+  const tokenizer = Tokenizer.of(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+  const template = new ChatTemplate(folder, checkpoint.chatTemplate, tokenizer, {});
+  const engine = await DecoderEngine.open(checkpoint, { threads: 2, precision: 'float32' });
+  await checkpoint.close();
+  afterAll(() => engine.close());
+
+  test.each(cases)('$messages.0.content', async ({ messages, ids, greedy, text, logits }) => {
+    expect(template.encode(messages)).toEqual(ids);
+    const past = new KvSlots(engine.shape);
+    const said: number[] = [];
+    for (let rows = ids; said.length < greedy.length + 1;) {
+      const positions = rows.map((_, i) => past.length + i);
+      const { hidden, keys, values } = await engine.step({ embeds: engine.embed(rows), positions, past });
+      past.append(keys, values, rows.length);
+      const next = await engine.logits(hidden.slice(-engine.shape.width));
+      if (said.length === 0)
+        logits.forEach((logit, i) => {
+          expect(Math.abs(next[i * sampled]! - logit)).toBeLessThan(1e-2);
+        });
+      said.push(next.indexOf(Math.max(...next)));
+      rows = [said.at(-1)!];
+    }
+    expect(said.slice(0, greedy.length)).toEqual(greedy);
+    expect(tokenizer.decode(greedy)).toBe(text);
+  });
+});
+
+describe('the reader', async () => {
+  const decoder = await Decoder.load();
+  afterAll(() => decoder.close());
+
+  const context =
+    '[1] MV Corran\nThe ferry Corran was built in 2001 and carries 28 cars.\n\n' +
+    '[2] MV Rowan\nThe ferry Rowan was launched in 1987 at Kelby and is painted green.';
+
+  test.each([
+    ['When was the Rowan launched?', /1987/],
+    ['How many cars does the Corran carry?', /28/],
+  ])('%s', async (question, answer) => {
+    const { text, promptTokens, finishReason } = await decoder.generate({
+      messages: readerMessages(question, context),
+    }).result;
+    expect(text).toMatch(answer);
+    expect(text.length).toBeLessThan(40);
+    expect(finishReason).toBe('stop');
+    expect(promptTokens).toBeLessThan(150);
+  });
+
+  test('says so where the documents do not', async () => {
+    const messages = readerMessages('Who won the Indianapolis 500 in 1964?', context);
+    expect((await decoder.generate({ messages }).result).text).toBe(NO_ANSWER);
+  });
+});
