@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { readEvidence, shareLeft, type EvidenceQuestion, type Recalls } from './evidence.js';
 import { openEvidence, recallsOf, scoresOf, type QuestionScores } from './evidence-model.js';
 import { Decoder } from '../models/decoder/decoder.js';
+import { chatAnswers } from './chat.js';
 import { sharedData } from '../test/shared-data.js';
 import {
   READER_CONTEXTS,
@@ -16,7 +17,8 @@ import {
 import { printTable } from './table.js';
 
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
-       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--json]`;
+       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--json]
+       npm run eval -- chat [--folder CHECKPOINT]`;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -74,6 +76,13 @@ async function reader(): Promise<void> {
   );
 }
 
+/** Prints what the decoder says to ordinary requests. */
+async function chat(): Promise<void> {
+  const decoder = await Decoder.load(values.folder === undefined ? {} : { folder: values.folder });
+  console.log(JSON.stringify({ model: decoder.model, answers: await chatAnswers(decoder) }, null, 2));
+  await decoder.close();
+}
+
 /** Prints how much of the evidence in files of questions is kept with a share of their words. */
 async function evidence(files: readonly string[]): Promise<void> {
   const keep = Number(values.keep);
@@ -126,5 +135,6 @@ function refuse(reason: string): void {
 
 const [what, ...files] = positionals;
 if (what === 'reader' && files.length === 0) await reader();
+else if (what === 'chat' && files.length === 0) await chat();
 else if (what === 'evidence') await evidence(files);
 else refuse(USAGE);

@@ -91,7 +91,9 @@ describe('the demo', () => {
 
   test('answers from the context and from the pages, side by side', () => {
     for (const question of questions) {
-      const answers = [...question.matchAll(/^ {2}(context|pages) +([\d,]+) tokens read in [\d.]+ s.*: \S.*$/gm)];
+      const answers = [
+        ...question.matchAll(/^ {2}(context|pages) +([\d,]+) tokens read in [\d.]+ s.*: \S.*$/gm),
+      ];
       expect(answers.map(([, name]) => name)).toEqual(['context', 'pages']);
       const [fromContext, fromPages] = answers.map(([, , tokens]) => Number(tokens!.replace(',', '')));
       expect(fromContext).toBeLessThan(600);

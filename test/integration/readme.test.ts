@@ -13,6 +13,7 @@ import { Document } from '@langchain/core/documents';
 import { BaseRetriever } from '@langchain/core/retrievers';
 import { RunnableLambda, type Runnable } from '@langchain/core/runnables';
 import type { RequestHandler } from 'express';
+import type { RagpressChatModel } from 'ragpress/langchain';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { pages } from '../../examples/pages.js';
 import { answerText, startUpstream } from './upstream.js';
@@ -126,6 +127,28 @@ test('LangChain', async () => {
   const documents = await retriever.invoke(question);
   expect(documents[0]!.pageContent).toContain('Day return | 7.50');
   expect(await chain.invoke({ question, documents })).toContain('DAY RETURN | 7.50');
+});
+
+test('LangChain with the embedded reader', { timeout: 120_000 }, async () => {
+  const pipeline = { budget: { tokens: 200 } };
+  const { chain, model } = (await runBlock('answerStep', { pipeline }, ['chain', 'model'])) as {
+    chain: Runnable<object, { answer: string }>;
+    model: RagpressChatModel;
+  };
+  const documents = [new Document({ pageContent: 'The ferry Rowan was launched in 1987 at Kelby.' })];
+  const { answer } = await chain.invoke({ question: 'When was the ferry Rowan launched?', documents });
+  expect(answer).toContain('1987');
+  expect((await model.invoke('Say hello.')).text).not.toBe('');
+  await model.close();
+});
+
+test('the embedded reader', { timeout: 120_000 }, async () => {
+  const write = vi.spyOn(process.stdout, 'write').mockImplementation(() => true);
+  const context = '[1] Rowan\nThe ferry Rowan was launched in 1987 at Kelby.';
+  await runBlock('Decoder.load', { question: 'When was the ferry Rowan launched?', context }, ['decoder']);
+  const said = write.mock.calls.map(([piece]) => String(piece)).join('');
+  write.mockRestore();
+  expect(said).toContain('1987');
 });
 
 test('the AI SDK', async () => {

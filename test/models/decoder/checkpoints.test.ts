@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
+import { HIDDEN } from '../../../models/decoder/decoder-graph.js';
 import { DecoderEngine, type Precision } from '../../../models/decoder/decoder-engine.js';
 import { GGML_TYPES } from '../../../models/decoder/ggml-types.js';
 import { KvSlots } from '../../../models/decoder/kv-slots.js';
@@ -53,6 +54,61 @@ describe('checkpoints of the Llama family', () => {
     for (const piece of [1, 7, 63])
       expect(largestDifference(await lastLogits(engine, ids, piece), whole)).toBeLessThan(1e-3);
   });
+});
+
+describe('the graph', () => {
+  test.each(['int8', 'float32'] as const)(
+    'knows of order by mask and positions alone: %s',
+    async (precision) => {
+      const engine = await open('llama', precision);
+      const { width } = engine.shape;
+      const step = async (tokens: number[], positions: number[], past: KvSlots, mask?: Float32Array) => {
+        const input = { embeds: engine.embed(tokens), positions, past, ...(mask && { mask }) };
+        const { hidden, keys, values } = await engine.step(input);
+        return { hidden: [...hidden], keys, values };
+      };
+      const [one, two] = [ids.slice(0, 5), ids.slice(20, 27)];
+      const places = (of: number[], from = 0) => of.map((_, i) => from + i);
+      const apart = [
+        (await step(one, places(one), new KvSlots(engine.shape))).hidden,
+        (await step(two, places(two), new KvSlots(engine.shape))).hidden,
+      ];
+      // Two sequences in one run, none of whose rows sees the other's (prepacking).
+      const rows = one.length + two.length;
+      const mask = Float32Array.from({ length: rows * rows }, (_, at) => {
+        const [row, column] = [Math.floor(at / rows), at % rows];
+        return column <= row && row < one.length === column < one.length ? 0 : HIDDEN;
+      });
+      const packed = await step(
+        [...one, ...two],
+        [...places(one), ...places(two)],
+        new KvSlots(engine.shape),
+        mask,
+      );
+      expect(largestDifference([packed.hidden], [apart.flat()])).toBeLessThan(1e-4);
+
+      // Keys in other slots than their order says.
+      const before = await step(one, places(one), new KvSlots(engine.shape));
+      const straight = new KvSlots(engine.shape);
+      straight.append(before.keys, before.values, one.length);
+      const turned = new KvSlots(engine.shape);
+      const reversed = (numbers: Float32Array) => {
+        const { layers, kvHeads, headSize } = engine.shape;
+        const out = new Float32Array(numbers.length);
+        for (let head = 0; head < layers * kvHeads; head++)
+          for (let row = 0; row < one.length; row++) {
+            const [from, to] = [head * one.length + row, head * one.length + one.length - 1 - row];
+            out.set(numbers.subarray(from * headSize, (from + 1) * headSize), to * headSize);
+          }
+        return out;
+      };
+      turned.append(reversed(before.keys), reversed(before.values), one.length);
+      const at = places(two, one.length);
+      const [a, b] = [await step(two, at, straight), await step(two, at, turned)];
+      expect(a.hidden).toHaveLength(two.length * width);
+      expect(largestDifference([b.hidden], [a.hidden])).toBeLessThan(1e-4);
+    },
+  );
 });
 
 describe('types of ggml', () => {

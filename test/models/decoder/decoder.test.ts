@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Decoder } from '../../../models/decoder/decoder.js';
 import type { GenerateOptions } from '../../../models/decoder/generation.js';
+import { ModelRegistry } from '../../../models/registry.js';
 import { checkpointFolder } from './checkpoint-folder.js';
 
 const messages = [{ role: 'user', content: 'What is it?' }] as const;
@@ -207,6 +209,35 @@ describe('what goes wrong', () => {
   ])('a bad option names its field: %s', (field, call) => {
     expect(call).toThrow(expect.objectContaining({ name: 'ConfigurationError' }));
     expect(call).toThrow(field);
+  });
+
+  test('a model by its name, and the same with a file that was altered', async () => {
+    const models = mkdtempSync(join(tmpdir(), 'ragpress-'));
+    const folder = join(models, 'tiny');
+    cpSync(checkpointFolder('gguf'), folder, { recursive: true });
+    const path = join(folder, 'model.gguf');
+    const bytes = readFileSync(path);
+    const file = {
+      path: 'model.gguf',
+      size: bytes.length,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+    };
+    const described = {
+      name: 'tiny',
+      version: '3',
+      kind: 'decoder',
+      license: 'none',
+      source: 'a test',
+      files: [file],
+    };
+    writeFileSync(join(folder, 'model.json'), JSON.stringify(described));
+    const options = { model: 'tiny', registry: new ModelRegistry({ folder: models }) };
+    const named = await Decoder.load(options);
+    expect(named.model).toBe('tiny@3');
+    await named.close();
+    bytes[bytes.length - 1]! ^= 1;
+    writeFileSync(path, bytes);
+    await expect(Decoder.load(options)).rejects.toMatchObject({ code: 'damaged' });
   });
 
   test('a model that is no decoder, or two at once', async () => {

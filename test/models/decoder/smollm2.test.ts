@@ -76,6 +76,37 @@ describe('the reader', async () => {
     expect(promptTokens).toBeLessThan(150);
   });
 
+  test('an abort in mid-prompt ends it long before it is read', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const began = performance.now();
+    const { result } = decoder.generate(
+      { prompt: 'A long story, told again and again. '.repeat(800) },
+      { signal: controller.signal },
+    );
+    setTimeout(() => {
+      controller.abort(reason);
+    }, 200);
+    await expect(result).rejects.toBe(reason);
+    expect(performance.now() - began).toBeLessThan(2_000);
+    const next = await decoder.generate({ prompt: 'Once upon a' }, { maxTokens: 2 }).result;
+    expect(next.milliseconds.total).toBeLessThan(2_000);
+  });
+
+  test('an abort in mid-stream', async () => {
+    const controller = new AbortController();
+    const generation = decoder.generate(
+      { prompt: 'Once upon a time' },
+      { maxTokens: 2_000, signal: controller.signal },
+    );
+    let pieces = 0;
+    const read = (async () => {
+      for await (const piece of generation) if (piece !== '' && ++pieces === 3) controller.abort();
+    })();
+    await expect(read).rejects.toMatchObject({ name: 'AbortError' });
+    expect(pieces).toBeLessThan(20);
+  });
+
   test('says so where the documents do not', async () => {
     const messages = readerMessages('Who won the Indianapolis 500 in 1964?', context);
     expect((await decoder.generate({ messages }).result).text).toBe(NO_ANSWER);
