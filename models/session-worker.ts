@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Piscina } from 'piscina';
+import { nativeTurn } from './native-turn.js';
 
 /** The kinds of numbers that our graphs take and give. */
 export type TensorData = Float32Array | BigInt64Array | Int32Array | Uint8Array | Int8Array;
@@ -31,10 +33,21 @@ export type SessionTask = SessionSource &
     | { readonly type: 'close' }
   );
 
+export interface SessionWorkerData {
+  readonly turns: Int32Array<SharedArrayBuffer>;
+}
+
 const sessions = new Map<string, InferenceSession>();
+const { turns } = Piscina.workerData as SessionWorkerData;
 
 /** Runs in the one thread that holds the sessions (session.ts); tasks come one at a time. */
-export default async function sessionTask(
+export default function sessionTask(
+  task: SessionTask,
+): Promise<SessionDescription | Record<string, ModelTensor>[] | undefined> {
+  return nativeTurn(turns, () => perform(task));
+}
+
+async function perform(
   task: SessionTask,
 ): Promise<SessionDescription | Record<string, ModelTensor>[] | undefined> {
   const key = `${task.threads}:${task.path}`;

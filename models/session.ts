@@ -4,8 +4,15 @@ import { Piscina } from 'piscina';
 import { z } from 'zod';
 import { validate } from '../settings/validate.js';
 import { ModelError } from './model-error.js';
+import { nativeTurns } from './native-turn.js';
 import { packageRoot } from './package-root.js';
-import type { ModelTensor, ModelTensors, SessionDescription, SessionTask } from './session-worker.js';
+import type {
+  ModelTensor,
+  ModelTensors,
+  SessionDescription,
+  SessionTask,
+  SessionWorkerData,
+} from './session-worker.js';
 
 export type { ModelTensor, ModelTensors } from './session-worker.js';
 
@@ -49,6 +56,7 @@ const shared = new Map<string, SharedSession>();
  * it would stop the event loop; and runs side by side would only contend for the processors that one run already uses.
  */
 let pool: Piscina<SessionTask, unknown> | undefined;
+let turns: SessionWorkerData['turns'] | undefined;
 
 /** A model file in ONNX Runtime: one for all its users in the process, freed when the last of them closes it. */
 export class Session {
@@ -130,11 +138,13 @@ async function leave(session: SharedSession): Promise<void> {
 }
 
 async function send<Result>(task: SessionTask): Promise<Result> {
+  turns ??= nativeTurns();
   pool ??= new Piscina({
     filename: join(packageRoot, 'dist', 'models', 'session-worker.js'),
     minThreads: 1,
     maxThreads: 1,
     concurrentTasksPerWorker: 1,
+    workerData: { turns } satisfies SessionWorkerData,
   });
   try {
     return (await pool.run(task)) as Result;

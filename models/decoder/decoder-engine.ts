@@ -79,8 +79,13 @@ export class DecoderEngine {
     const { embed, headWeights } =
       precision === 'float32' ? floatVocabulary(checkpoint) : blockVocabulary(checkpoint);
     const head = await session(path, headGraph(shape, headWeights), threads);
-    const layers = await session(path, decoderGraph(shape, weightsOf(checkpoint, precision)), threads);
-    return new DecoderEngine(checkpoint, layers, head, embed);
+    try {
+      const layers = await session(path, decoderGraph(shape, weightsOf(checkpoint, precision)), threads);
+      return new DecoderEngine(checkpoint, layers, head, embed);
+    } catch (error) {
+      await head.release();
+      throw error;
+    }
   }
 
   embed(tokens: ArrayLike<number>): Float32Array {
@@ -105,7 +110,7 @@ export class DecoderEngine {
       feeds[`past_v.${layer}`] = new Tensor('float32', past.values(layer), dims);
     }
     const { hidden, k, v } = await run(this.#path, this.#layers, feeds, ['hidden', 'k', 'v']);
-    return { hidden: hidden, keys: k, values: v };
+    return { hidden, keys: k, values: v };
   }
 
   /**

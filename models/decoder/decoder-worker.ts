@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { ModelError, type ModelErrorCode } from '../model-error.js';
+import { nativeTurn } from '../native-turn.js';
 import { Tokenizer } from '../tokenizer.js';
 import { ChatTemplate } from './chat-template.js';
 import { openCheckpoint } from './checkpoint.js';
@@ -16,6 +17,7 @@ export interface WorkerSettings {
   readonly precision: Precision;
   readonly contextTokens: number | undefined;
   readonly cacheBytes: number;
+  readonly turns: Int32Array<SharedArrayBuffer>;
 }
 
 /** What is known once the weights are loaded. */
@@ -53,7 +55,7 @@ export type FromWorker =
  * Rows of a prompt that are computed at once: enough for the matrix products to be at their fastest, few enough that
  * scores stay in the processor's caches, keys that come later are not looked at, and other requests get their turn.
  */
-const ROWS = 128;
+const ROWS = 192;
 
 /**
  * Requests that take turns: a long prompt does not keep a short one waiting, and of many that come at once the first
@@ -72,13 +74,15 @@ interface Running {
   readonly bytes: number;
   readonly sampler: Sampler;
   readonly stream: TextStream;
+  /** Milliseconds that the prompt took to become rows. */
+  readonly encoding: number;
   began: number | undefined;
   firstToken: number | undefined;
   completionTokens: number;
 }
 
 const port = parentPort!;
-const { folder, threads, precision, contextTokens: limit, cacheBytes } = workerData as WorkerSettings;
+const { folder, threads, precision, contextTokens: limit, cacheBytes, turns } = workerData as WorkerSettings;
 const send = (message: FromWorker) => {
   port.postMessage(message);
 };
@@ -99,8 +103,8 @@ async function serve(): Promise<void> {
   const { path, shape, begin, ends } = checkpoint;
   const contextTokens = Math.min(limit ?? shape.contextLength, shape.contextLength);
   const tokenizer = readTokenizer(path, checkpoint.tokenizer);
-  const engine = await DecoderEngine.open(checkpoint, { threads, precision });
-  await checkpoint.close();
+  const opening = nativeTurn(turns, () => DecoderEngine.open(checkpoint, { threads, precision }));
+  const engine = await opening.finally(() => checkpoint.close());
   const { bos_token, eos_token } = checkpoint.tokenizer.config as Record<string, unknown>;
   const names = Object.fromEntries(
     Object.entries({ bos_token, eos_token }).filter(
@@ -125,6 +129,7 @@ async function serve(): Promise<void> {
   };
 
   const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
+    const began = performance.now();
     const prompt = embedsOf(input);
     const promptTokens = prompt.length / shape.width;
     if (promptTokens >= contextTokens) {
@@ -145,6 +150,7 @@ async function serve(): Promise<void> {
       bytes: (promptTokens + maxTokens) * bytesAToken(shape),
       sampler: new Sampler(settings),
       stream: new TextStream(tokenizer, settings.stop),
+      encoding: performance.now() - began,
       began: undefined,
       firstToken: undefined,
       completionTokens: 0,
@@ -153,7 +159,7 @@ async function serve(): Promise<void> {
 
   /** Takes a request a step further. @returns whether it is done */
   const advance = async (request: Running): Promise<boolean> => {
-    request.began ??= performance.now();
+    request.began ??= performance.now() - request.encoding;
     const { slots, stream } = request;
     const rows = Math.min(ROWS, request.prompt.length / shape.width);
     const embeds = request.prompt.subarray(0, rows * shape.width);
@@ -221,7 +227,7 @@ async function serve(): Promise<void> {
       }
       const request = running[0]!;
       try {
-        if (await advance(request)) leave(request);
+        if (await nativeTurn(turns, () => advance(request))) leave(request);
         else if (running[0] === request) running.push(running.shift()!);
       } catch (error) {
         leave(request);

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
 import { ModelError } from '../model-error.js';
+import { endNativeTurns, nativeTurns } from '../native-turn.js';
 import { packageRoot } from '../package-root.js';
 import { ModelRegistry } from '../registry.js';
 import type { Precision } from './decoder-engine.js';
@@ -141,10 +142,14 @@ export class Decoder {
       precision,
       contextTokens,
       cacheBytes: cacheMegabytes * 1e6,
+      turns: nativeTurns(),
     };
     const name = found?.name ?? folder!;
     const worker = new Worker(join(packageRoot, 'dist', 'models', 'decoder', 'decoder-worker.js'), {
       workerData: settings,
+    });
+    worker.once('exit', () => {
+      endNativeTurns(settings.turns);
     });
     const description = await new Promise<DecoderDescription>((resolve, reject) => {
       worker.once('message', (message: FromWorker) => {

@@ -30,7 +30,7 @@ export interface GenerateOptions {
   readonly frequencyPenalty?: number;
   /** Taken from a token's logit where it was generated before. Default 0. */
   readonly presencePenalty?: number;
-  /** Ends it between two steps; a step takes a token, or 128 tokens of the prompt. */
+  /** Ends it between two steps; a step takes a token, or 192 tokens of the prompt. */
   readonly signal?: AbortSignal;
 }
 

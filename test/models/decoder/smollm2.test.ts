@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ChatTemplate } from '../../../models/decoder/chat-template.js';
 import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
@@ -10,6 +13,8 @@ import { NO_ANSWER, readerMessages } from '../../../models/decoder/reader-prompt
 import { ModelRegistry } from '../../../models/registry.js';
 import { Tokenizer } from '../../../models/tokenizer.js';
 import { checkpointFolder } from './checkpoint-folder.js';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 interface Case {
   readonly messages: ChatMessage[];
@@ -105,6 +110,16 @@ describe('the reader', async () => {
     })();
     await expect(read).rejects.toMatchObject({ name: 'AbortError' });
     expect(pieces).toBeLessThan(20);
+  });
+
+  test('a process may end in the midst of it', async () => {
+    const script = `
+      import { Decoder } from 'ragpress/models';
+      const decoder = await Decoder.load();
+      decoder.generate({ prompt: 'A long story. '.repeat(500) });
+      setTimeout(() => process.exit(7), 300);`;
+    const ended = promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { cwd: root });
+    await expect(ended).rejects.toMatchObject({ code: 7, stderr: '' });
   });
 
   test('says so where the documents do not', async () => {
