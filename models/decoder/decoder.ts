@@ -218,6 +218,7 @@ export class Decoder {
       this.#end(new ModelError('inference', this.model, `${this.model} was closed and cannot be run`));
       this.#post({ type: 'close' });
     }
+    this.#worker.ref();
     await this.#ended;
   }
 

@@ -112,6 +112,21 @@ describe('the reader', async () => {
     expect(pieces).toBeLessThan(20);
   });
 
+  test('a process ends by itself once it is closed, and where it is not', async () => {
+    for (const end of ['await decoder.close();', '']) {
+      const script = `
+        import { Decoder } from 'ragpress/models';
+        const decoder = await Decoder.load();
+        await decoder.generate({ prompt: 'Once' }, { maxTokens: 1 }).result;
+        ${end}
+        console.log('done');`;
+      const ended = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+        cwd: root,
+      });
+      expect(ended).toEqual({ stdout: 'done\n', stderr: '' });
+    }
+  });
+
   test('a process may end in the midst of it', async () => {
     const script = `
       import { Decoder } from 'ragpress/models';
