@@ -144,6 +144,8 @@ async function send<Result>(task: SessionTask): Promise<Result> {
     minThreads: 1,
     maxThreads: 1,
     concurrentTasksPerWorker: 1,
+    // What the process was started with, such as --input-type, need not suit a thread.
+    execArgv: [],
     workerData: { turns } satisfies SessionWorkerData,
   });
   try {

@@ -147,6 +147,8 @@ export class Decoder {
     const name = found?.name ?? folder!;
     const worker = new Worker(join(packageRoot, 'dist', 'models', 'decoder', 'decoder-worker.js'), {
       workerData: settings,
+      // What the process was started with, such as --input-type, need not suit a thread.
+      execArgv: [],
     });
     worker.once('exit', () => {
       endNativeTurns(settings.turns);
