@@ -74,7 +74,6 @@ export async function readerFigures(
     const compression = context === 'compressed' ? performance.now() - began : 0;
     const { result } = decoder.generate({ messages: readerMessages(row.question, text) }, { maxTokens: 32 });
     const { text: said, promptTokens, milliseconds } = await result;
-    if (process.env.READER_VERBOSE) console.error(`${row.question} | ${row.answers.join(' / ')} | ${said}`);
     sums.right += Number(holdsAnswer(said, row.answers));
     sums.declined += Number(said.includes(NO_ANSWER.slice(0, -1)));
     sums.promptTokens += promptTokens;

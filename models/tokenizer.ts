@@ -60,12 +60,14 @@ export class Tokenizer {
   readonly special: SpecialTokens;
   /** Ids of all special tokens by how they are written. */
   readonly specialIds: ReadonlyMap<string, number>;
+  readonly #special: ReadonlySet<number>;
 
   private constructor(json: TokenizerJson, config: object) {
     const added = json.added_tokens ?? [];
     this.specialIds = new Map(
       added.filter(({ special }) => special === true).map(({ content, id }) => [content, id]),
     );
+    this.#special = new Set(this.specialIds.values());
     // What looks like a special token is text: a document does not get to speak as the protocol.
     this.#tokenizer = new LibraryTokenizer(
       { ...json, added_tokens: added.filter(({ special }) => special !== true) },
@@ -111,8 +113,7 @@ export class Tokenizer {
 
   /** Text of tokens; special ones are left out. Where it ends inside a character, that is U+FFFD. */
   decode(ids: readonly number[]): string {
-    const special = new Set(this.specialIds.values());
-    const plain = ids.filter((id) => !special.has(id));
+    const plain = ids.filter((id) => !this.#special.has(id));
     // The library refuses none.
     return plain.length === 0 ? '' : this.#tokenizer.decode(plain, { clean_up_tokenization_spaces: false });
   }

@@ -9,6 +9,8 @@ export class ChatTemplate {
   readonly #template: Template;
   readonly #tokenizer: Tokenizer;
   readonly #names: Readonly<Record<string, string>>;
+  /** Undefined where the tokenizer has no special tokens. */
+  readonly #special: RegExp | undefined;
 
   /**
    * @param names `bos_token` and `eos_token` as templates use them
@@ -29,6 +31,7 @@ export class ChatTemplate {
     this.#path = path;
     this.#tokenizer = tokenizer;
     this.#names = names;
+    this.#special = anyOf([...tokenizer.specialIds.keys()]);
     try {
       this.#template = new Template(template);
     } catch (error) {
@@ -41,16 +44,11 @@ export class ChatTemplate {
    * @throws ModelError `unsupported` where the template refuses the messages
    */
   encode(messages: readonly ChatMessage[]): number[] {
-    const special = [...this.#tokenizer.specialIds.keys()].sort((a, b) => b.length - a.length);
-    const pattern = new RegExp(
-      special.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'),
-      'g',
-    );
+    const pattern = this.#special;
     const mark = unusedCharacter(messages.map(({ content }) => content).join(''));
     const marked = messages.map(({ role, content }) => ({
       role,
-      content:
-        special.length === 0 ? content : content.replace(pattern, (name) => name[0]! + mark + name.slice(1)),
+      content: pattern ? content.replace(pattern, (name) => name[0]! + mark + name.slice(1)) : content,
     }));
     let text: string;
     try {
@@ -63,7 +61,7 @@ export class ChatTemplate {
       for (const id of this.#tokenizer.encode(part.replaceAll(mark, ''))) ids.push(id);
     };
     let start = 0;
-    if (special.length > 0)
+    if (pattern)
       for (const { 0: name, index } of text.matchAll(pattern)) {
         add(text.slice(start, index));
         ids.push(this.#tokenizer.specialIds.get(name)!);
@@ -81,6 +79,13 @@ export class ChatTemplate {
       { cause: error },
     );
   }
+}
+
+/** The longest first: one may begin with another. */
+function anyOf(names: string[]): RegExp | undefined {
+  if (names.length === 0) return undefined;
+  const longest = names.sort((a, b) => b.length - a.length);
+  return new RegExp(longest.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g');
 }
 
 /** Of the private use area. */

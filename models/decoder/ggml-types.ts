@@ -39,10 +39,14 @@ function signed(byte: number): number {
   return (byte << 24) >> 24;
 }
 
-/** 32 numbers of 4 bits, the first 16 in the lower halves of the bytes. */
-function nibbles(
+/**
+ * 32 numbers of 4 bits, the first 16 in the lower halves of the bytes.
+ * @param high a fifth bit of each
+ */
+function packed(
   bytes: Uint8Array,
   from: number,
+  high: number,
   out: Float32Array,
   to: number,
   scale: number,
@@ -50,23 +54,6 @@ function nibbles(
 ): void {
   for (let i = 0; i < 16; i++) {
     const byte = bytes[from + i]!;
-    out[to + i] = scale * (byte & 15) + least;
-    out[to + 16 + i] = scale * (byte >> 4) + least;
-  }
-}
-
-/** The same with a fifth bit of each in a word of 32. */
-function fiveBits(
-  bytes: Uint8Array,
-  from: number,
-  out: Float32Array,
-  to: number,
-  scale: number,
-  least: number,
-): void {
-  const high = word(bytes, from);
-  for (let i = 0; i < 16; i++) {
-    const byte = bytes[from + 4 + i]!;
     out[to + i] = scale * ((byte & 15) | (((high >>> i) & 1) << 4)) + least;
     out[to + 16 + i] = scale * ((byte >> 4) | (((high >>> (i + 16)) & 1) << 4)) + least;
   }
@@ -130,7 +117,7 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
     bytes: 18,
     read(bytes, from, out, to) {
       const scale = half(bytes, from);
-      nibbles(bytes, from + 2, out, to, scale, -8 * scale);
+      packed(bytes, from + 2, 0, out, to, scale, -8 * scale);
     },
   },
   [Q4_1]: {
@@ -138,7 +125,7 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
     numbers: 32,
     bytes: 20,
     read(bytes, from, out, to) {
-      nibbles(bytes, from + 4, out, to, half(bytes, from), half(bytes, from + 2));
+      packed(bytes, from + 4, 0, out, to, half(bytes, from), half(bytes, from + 2));
     },
   },
   6: {
@@ -147,7 +134,7 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
     bytes: 22,
     read(bytes, from, out, to) {
       const scale = half(bytes, from);
-      fiveBits(bytes, from + 2, out, to, scale, -16 * scale);
+      packed(bytes, from + 6, word(bytes, from + 2), out, to, scale, -16 * scale);
     },
   },
   7: {
@@ -155,7 +142,7 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
     numbers: 32,
     bytes: 24,
     read(bytes, from, out, to) {
-      fiveBits(bytes, from + 4, out, to, half(bytes, from), half(bytes, from + 2));
+      packed(bytes, from + 8, word(bytes, from + 4), out, to, half(bytes, from), half(bytes, from + 2));
     },
   },
   [Q8_0]: {

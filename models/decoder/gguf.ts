@@ -14,6 +14,7 @@ import { ggufTokenizer } from './gguf-tokenizer.js';
 import type { DecoderShape, RopeScaling } from './shape.js';
 import type { Smoothing } from './smoothing.js';
 import { WeightFile, type TensorPlace } from './weight-file.js';
+import { Weights } from './weights.js';
 
 const NAMES: Readonly<Record<LayerPart, string>> = {
   attentionNorm: 'attn_norm.weight',
@@ -52,14 +53,9 @@ export async function openGguf(
     );
   const architecture = ARCHITECTURES[String(metadata['general.architecture'])];
   if (architecture === undefined) throw unsupportedArchitecture(path, metadata['general.architecture']);
-  const files: WeightFile[] = [];
-  const close = async () => {
-    await Promise.all(files.map((file) => file.close()));
-  };
+  const weights = await Weights.open(parts.map(({ places }, i) => WeightFile.open(paths[i]!, places)));
   try {
-    for (const [i, { places }] of parts.entries()) files.push(await WeightFile.open(paths[i]!, places));
-    const fileOf = (name: string) => files.find((file) => file.has(name)) ?? files[0]!;
-    const shape = shapeOf(path, metadata, architecture, fileOf);
+    const shape = shapeOf(path, metadata, architecture, weights);
     const { layers, width, headSize, vocabulary } = shape;
     const turned = (part: MatrixPart) => architecture === 'llama' && (part === 'q' || part === 'k');
     const name = (layer: number, part: LayerPart) => {
@@ -71,22 +67,19 @@ export async function openGguf(
       shape,
       ...ggufTokenizer(path, metadata),
       chatTemplate: text(metadata['tokenizer.chat_template']),
-      embedding: fileOf('token_embd.weight').matrix('token_embd.weight', vocabulary, width),
-      head: fileOf('output.weight').has('output.weight')
-        ? fileOf('output.weight').matrix('output.weight', vocabulary, width)
-        : undefined,
-      finalNorm: fileOf('output_norm.weight').vector('output_norm.weight', width),
+      embedding: weights.matrix('token_embd.weight', vocabulary, width),
+      head: weights.has('output.weight') ? weights.matrix('output.weight', vocabulary, width) : undefined,
+      finalNorm: weights.vector('output_norm.weight', width),
       matrix(layer, part) {
-        const of = name(layer, part);
-        const matrix = fileOf(of).matrix(of, ...matrixSize(shape, part));
+        const matrix = weights.matrix(name(layer, part), ...matrixSize(shape, part));
         return turned(part) ? inHalves(matrix, headSize) : matrix;
       },
-      vector: (layer, part) => fileOf(name(layer, part)).vector(name(layer, part), vectorSize(shape, part)),
+      vector: (layer, part) => weights.vector(name(layer, part), vectorSize(shape, part)),
       smoothing: (layer, product) => smoothing?.(layer, product, product === 'down' ? shape.inner : width),
-      close,
+      close: () => weights.close(),
     };
   } catch (error) {
-    await close();
+    await weights.close();
     throw error;
   }
 }
@@ -132,12 +125,7 @@ function inHalves(matrix: Matrix, headSize: number): Matrix {
   };
 }
 
-function shapeOf(
-  path: string,
-  metadata: Metadata,
-  architecture: string,
-  fileOf: (name: string) => WeightFile,
-): DecoderShape {
+function shapeOf(path: string, metadata: Metadata, architecture: string, weights: Weights): DecoderShape {
   const own = String(metadata['general.architecture']);
   const number = (key: string, otherwise?: number): number => {
     const value = metadata[`${own}.${key}`] ?? otherwise;
@@ -147,7 +135,7 @@ function shapeOf(
   const width = number('embedding_length');
   const heads = number('attention.head_count');
   const headSize = number('attention.key_length', width / heads);
-  const vocabulary = fileOf('token_embd.weight').dims('token_embd.weight')[0]!;
+  const vocabulary = weights.dims('token_embd.weight')[0]!;
   if (number('rope.dimension_count', headSize) !== headSize)
     throw new ModelError('unsupported', path, `${path} rotates a part of each head, which is not run here`);
   const contextLength = number('context_length');
@@ -167,8 +155,8 @@ function shapeOf(
     rope: {
       theta: number('rope.freq_base', 10_000),
       scaling: scalingOf(path, (key) => metadata[`${own}.rope.scaling.${key}`]),
-      ...(fileOf('rope_freqs.weight').has('rope_freqs.weight') && {
-        divisors: fileOf('rope_freqs.weight').vector('rope_freqs.weight', headSize / 2),
+      ...(weights.has('rope_freqs.weight') && {
+        divisors: weights.vector('rope_freqs.weight', headSize / 2),
       }),
     },
     attentionBias: architecture === 'qwen2',

@@ -38,7 +38,7 @@ const schema = protobuf
 /** TensorProto.DataType */
 const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 } as const;
 /** AttributeProto.AttributeType */
-const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, floats: 6, ints: 7 } as const;
+const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 
 export type OnnxType = keyof typeof DATA_TYPE;
 export type InitializerData = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
@@ -68,16 +68,16 @@ export class OnnxGraph {
   }
 
   /** @param dims a string is a dimension that each run may choose */
-  input(name: string, type: OnnxType, dims: readonly (number | string)[]): string {
+  input(name: string, type: OnnxType, dims: readonly (number | string)[]): void {
     this.#inputs.push(valueInfo(name, type, dims));
-    return name;
   }
 
   output(name: string, type: OnnxType, dims: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
-  constant(data: InitializerData, dims: readonly number[], name = this.#name('constant')): string {
+  constant(data: InitializerData, dims: readonly number[]): string {
+    const name = this.#name('constant');
     this.#initializers.push({
       name,
       dims,

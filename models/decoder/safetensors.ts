@@ -13,7 +13,7 @@ import {
 import type { DecoderShape, RopeScaling } from './shape.js';
 import { openTensors } from './safetensors-file.js';
 import type { Smoothing } from './smoothing.js';
-import type { WeightFile } from './weight-file.js';
+import { Weights } from './weights.js';
 
 const NAMES: Readonly<Record<LayerPart, string>> = {
   attentionNorm: 'input_layernorm.weight',
@@ -90,15 +90,10 @@ export async function openSafetensors(
       folder,
       `${folder} has another feed-forward part than Llama's SiLU without bias`,
     );
-  const files: WeightFile[] = [];
-  const close = async () => {
-    await Promise.all(files.map((file) => file.close()));
-  };
+  const weights = await Weights.open(names.map((name) => openTensors(join(folder, name))));
   try {
-    for (const name of names) files.push(await openTensors(join(folder, name)));
     const shape = shapeOf(folder, config, architecture);
     const { width, vocabulary } = shape;
-    const fileOf = (name: string) => files.find((file) => file.has(name)) ?? files[0]!;
     const name = (layer: number, part: LayerPart) => `model.layers.${layer}.${NAMES[part]}`;
     const json = async (file: string) => JSON.parse(await readFile(join(folder, file), 'utf8')) as object;
     const tokenizer = await json('tokenizer.json');
@@ -110,7 +105,7 @@ export async function openSafetensors(
       () => config,
     )) as Partial<Config>;
     const template = tokenizerConfig.chat_template;
-    const hasHead = fileOf('lm_head.weight').has('lm_head.weight') && config.tie_word_embeddings !== true;
+    const hasHead = weights.has('lm_head.weight') && config.tie_word_embeddings !== true;
     return {
       path: folder,
       shape,
@@ -121,17 +116,16 @@ export async function openSafetensors(
           : await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => undefined),
       begin: beginOf(tokenizer, tokenizerConfig),
       ends: ends === undefined || ends === null ? [] : [ends].flat(),
-      embedding: fileOf('model.embed_tokens.weight').matrix('model.embed_tokens.weight', vocabulary, width),
-      head: hasHead ? fileOf('lm_head.weight').matrix('lm_head.weight', vocabulary, width) : undefined,
-      finalNorm: fileOf('model.norm.weight').vector('model.norm.weight', width),
-      matrix: (layer, part) =>
-        fileOf(name(layer, part)).matrix(name(layer, part), ...matrixSize(shape, part)),
-      vector: (layer, part) => fileOf(name(layer, part)).vector(name(layer, part), vectorSize(shape, part)),
+      embedding: weights.matrix('model.embed_tokens.weight', vocabulary, width),
+      head: hasHead ? weights.matrix('lm_head.weight', vocabulary, width) : undefined,
+      finalNorm: weights.vector('model.norm.weight', width),
+      matrix: (layer, part) => weights.matrix(name(layer, part), ...matrixSize(shape, part)),
+      vector: (layer, part) => weights.vector(name(layer, part), vectorSize(shape, part)),
       smoothing: (layer, product) => smoothing?.(layer, product, product === 'down' ? shape.inner : width),
-      close,
+      close: () => weights.close(),
     };
   } catch (error) {
-    await close();
+    await weights.close();
     if (error instanceof ModelError) throw error;
     throw new ModelError('damaged', folder, `${folder} cannot be read: ${(error as Error).message}`, {
       cause: error,

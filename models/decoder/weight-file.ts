@@ -18,18 +18,11 @@ export interface TensorPlace {
 export class WeightFile {
   readonly #path: string;
   readonly #file: FileHandle;
-  readonly #size: number;
   readonly #places: ReadonlyMap<string, TensorPlace>;
 
-  private constructor(
-    path: string,
-    file: FileHandle,
-    size: number,
-    places: ReadonlyMap<string, TensorPlace>,
-  ) {
+  private constructor(path: string, file: FileHandle, places: ReadonlyMap<string, TensorPlace>) {
     this.#path = path;
     this.#file = file;
-    this.#size = size;
     this.#places = places;
   }
 
@@ -61,7 +54,7 @@ export class WeightFile {
         throw fault;
       }
     }
-    return new WeightFile(path, file, size, places);
+    return new WeightFile(path, file, places);
   }
 
   get names(): string[] {
