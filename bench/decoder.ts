@@ -153,7 +153,7 @@ async function divergence(folder: string): Promise<{ mean: number; prompts: numb
     for (const tokens of prompts) {
       const past = new KvSlots(engine.shape);
       const positions = tokens.map((_, i) => i);
-      const { hidden } = await engine.step({ embeds: engine.embed(tokens), positions, past });
+      const { hidden } = await engine.step({ rows: engine.embed(tokens), positions, past });
       of.push(logSoftmax(await engine.logits(hidden.slice(-engine.shape.width))));
     }
     logs.push(of);

@@ -67,10 +67,12 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
         self.norm = nn.Parameter(torch.ones(shape.width))
 
-    def hidden(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """[batch, length] to [batch, length, width], before the vocabulary."""
+    def hidden(
+        self, ids: torch.Tensor, mask: torch.Tensor | None = None, positions: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[batch, length] to [batch, length, width], before the vocabulary. Positions [batch, length], default in order."""
         x = self.embedding(ids)
-        rotation = angles(self.shape, ids.shape[1], x.dtype)
+        rotation = angles(self.shape, torch.arange(ids.shape[1]) if positions is None else positions, x.dtype)
         for layer in self.layers:
             x = layer(x, rotation, mask)
         return F.rms_norm(x, (self.shape.width,), self.norm, self.shape.epsilon)
@@ -79,9 +81,11 @@ class Decoder(nn.Module):
         return F.linear(hidden, self.embedding.weight)
 
 
-def angles(shape: Shape, length: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def angles(shape: Shape, positions: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     frequency = shape.theta ** (-torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
-    angle = torch.outer(torch.arange(length, dtype=torch.float64), frequency)
+    angle = positions[..., None].double() * frequency
+    if positions.dim() == 2:
+        angle = angle[:, None]  # heads stand between
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 

@@ -1,6 +1,6 @@
 """Fine-tunes SmolLM2-135M-Instruct as a reader, for a given time. A run goes on from its last checkpoint.
 
-python reader.py --out DIR --minutes 90 [--gguf FILE] [--chat CHAT.jsonl] [--start CHECKPOINT]
+python reader.py --out DIR --minutes 90 [--gguf FILE] [--chat CHAT.jsonl] [--labels LABELS.jsonl] [--start CHECKPOINT]
 """
 
 import argparse
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from decoder import Decoder, from_gguf, packaged_gguf
+from packed import Segment, batch_of, length, logits_of
 from reader_data import (
     END,
     NO_ANSWER,
-    Example,
     Row,
     chat_ids,
     extract,
@@ -25,21 +25,22 @@ from reader_data import (
     target,
     tokenizer,
 )
+from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-SHARES = {"nq": 0.46, "qed": 0.14, "hotpot": 0.2, "hotpot-answer": 0.2}
+SHARES = {"nq": 0.36, "qed": 0.1, "hotpot": 0.15, "hotpot-answer": 0.15, "selqa": 0.1, "squad": 0.14}
 # First short documents, of which many can be read in the time, then such as they come.
-SHORT_PHASE = 0.6  # share of the time
-EXTRACTS = 0.5  # afterwards: documents cut to a few sentences, as a compressor leaves them
-MANY = 0.3  # of the others: three to six paragraphs more than needed; else at most two
-UNANSWERABLE = 0.1  # the documents that answer are not there
-FOREIGN = 0.04  # another question's documents
+SHORT_PHASE = 0.7  # share of the time
+EXTRACTS = 0.4  # afterwards: documents cut to a few sentences, as a compressor leaves them
+TOGETHER = (1, 2, 3, 4)  # questions whose documents stand in one prompt, each asked after them
+UNANSWERABLE = 0.14  # the documents that answer are not there, those near them are
+FOREIGN = 0.05  # a question asked of another's documents
 CHAT = 0.03  # the untouched model's own words, so that it goes on chatting
-PASSAGE = 0.04  # plain text, so that it stays a language model
+PASSAGE = 0.03  # plain text, so that it stays a language model
 
 FROZEN_LAYERS = 10
 TOKENS_A_STEP = 2_400
-MOST_TOKENS = 1_100
+MOST_TOKENS = 1_000
 PASSAGE_TOKENS = 160
 RATE, WARM_UP = 8e-5, 30
 
@@ -47,59 +48,85 @@ RATE, WARM_UP = 8e-5, 30
 class Draw:
     """Endless rows of each set, every row once before any comes again."""
 
-    def __init__(self, sets: dict[str, list[Row]], chat: list[dict], passages: list[str], rng: random.Random):
-        self.sets, self.chat, self.passages, self.rng = sets, chat, passages, rng
+    def __init__(self, text: Tokenizer, sets: dict[str, list[Row]], chat: list[dict], passages: list[str], rng: random.Random):
+        self.text, self.sets, self.chat, self.passages, self.rng = text, sets, chat, passages, rng
         self.shares = {name: share for name, share in SHARES.items() if sets.get(name)}
         self.queue: dict[str, list[int]] = {name: [] for name in sets}
 
-    def row(self, name: str) -> Row:
+    def row(self) -> Row:
+        name = self.rng.choices(list(self.shares), list(self.shares.values()))[0]
         if not self.queue[name]:
             self.queue[name] = list(range(len(self.sets[name])))
             self.rng.shuffle(self.queue[name])
         return self.sets[name][self.queue[name].pop()]
 
-    def example(self, short: bool) -> Example:
+    def plain(self) -> list[Segment] | None:
+        kind = self.rng.random()
+        if kind < PASSAGE:
+            return [Segment(self.text.encode(self.rng.choice(self.passages)).ids[:PASSAGE_TOKENS], 0, [], 1)]
+        if self.chat and kind < PASSAGE + CHAT:
+            pick = self.rng.choice(self.chat)
+            prompt = chat_ids(self.text, [("user", pick["prompt"])])
+            end = [END] if pick["stop"] == "eogToken" else []
+            return [Segment([*prompt, *self.text.encode(pick["answer"]).ids, *end], 0, [], len(prompt))]
+        return None
+
+    def documents(self, row: Row, short: bool, together: int, answerable: bool) -> list[tuple[str, str]]:
         rng = self.rng
-        if rng.random() < PASSAGE:
-            return Example([], rng.choice(self.passages), "passage", False)
-        if self.chat and rng.random() < CHAT:
-            pick = rng.choice(self.chat)
-            return Example([("user", pick["prompt"])], pick["answer"], "chat", pick["stop"] == "eogToken")
-        row = self.row(rng.choices(list(self.shares), list(self.shares.values()))[0])
-        kind, source = rng.random(), row
-        if kind < FOREIGN:
-            other = self.row(rng.choice(list(self.shares)))
-            if not set(other.question.titles) & set(row.question.titles):
-                source = other
-        answerable = kind >= FOREIGN + UNANSWERABLE
         if short or rng.random() < EXTRACTS:
-            most = (2, 1) if short else (4, 2)
-            documents = extract(source, rng, most, answerable or source is not row)
-        else:
-            count = rng.randint(3, 6) if rng.random() < MANY else rng.randint(0 if answerable else 1, 2)
-            documents = paragraphs(source, count, rng, answerable or source is not row)
-        answered = answerable and source is row
-        question = row.question.text
-        if rng.random() < 0.3:
-            question = question[0].upper() + question[1:].rstrip("? ") + "?"
-        answer = target(row.answers)
-        if answered and rng.random() < 0.5:
-            answer = answer[0].upper() + answer[1:]
-        return Example(prompt_of(question, documents, rng), answer if answered else NO_ANSWER, row.set)
+            return extract(row, rng, (1, 1) if together > 1 else (2, 1) if short else (4, 2), answerable)
+        most = 3 if together == 1 else 1
+        return paragraphs(row, rng.randint(0 if answerable else 1, most), rng, answerable)
+
+    def example(self, short: bool) -> list[Segment]:
+        """Documents, and after them each question by itself with its answer."""
+        if plain := self.plain():
+            return plain
+        rng = self.rng
+        rows = [self.row() for _ in range(rng.choice(TOGETHER))]
+        missing = [rng.random() < UNANSWERABLE for _ in rows]
+        documents = [
+            document for row, gone in zip(rows, missing) for document in self.documents(row, short, len(rows), not gone)
+        ]
+        if rng.random() < FOREIGN * len(rows):
+            rows.append(self.row())
+            missing.append(True)
+        rng.shuffle(documents)
+        held = " ".join(text for document in documents for text in document).lower()
+        # A text that has the answer without the paragraph that was marked may yet answer.
+        asked = [
+            (row.question.text, NO_ANSWER if gone else target(row.answers))
+            for row, gone in zip(rows, missing)
+            if not (gone and any(answer.lower() in held for answer in row.answers))
+        ]
+        style, upper = rng.random(), rng.random() < 0.5
+        if not asked:
+            return self.example(short)
+        whole = []
+        for question, answer in asked:
+            if rng.random() < 0.3:
+                question = question[0].upper() + question[1:].rstrip("? ") + "?"
+            if upper:
+                answer = answer[0].upper() + answer[1:]
+            # The same style for each, so that they begin alike.
+            prompt = chat_ids(self.text, prompt_of(question, documents, random.Random(style)))
+            whole.append((prompt, [*self.text.encode(answer).ids, END]))
+        shared = min(common(whole[0][0], prompt) for prompt, _ in whole) if len(whole) > 1 else 0
+        if shared == 0:
+            return [Segment([*prompt, *answer], 0, [], len(prompt)) for prompt, answer in whole]
+        parts = [Segment([*prompt[shared:], *answer], shared, [0], len(prompt) - shared) for prompt, answer in whole]
+        return [Segment(whole[0][0][:shared], 0), *parts]
 
 
-def loss_of(model: Decoder, examples: list[tuple[list[int], int]]) -> torch.Tensor:
-    """Mean over each answer's tokens, summed over the examples."""
-    length = max(len(ids) for ids, _ in examples)
-    ids = torch.full((len(examples), length), END)
-    for i, (row, _) in enumerate(examples):
-        ids[i, : len(row)] = torch.tensor(row)
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = model.hidden(ids)
-        wanted = [hidden[i, start - 1 : len(row) - 1] for i, (row, start) in enumerate(examples)]
-        logits = model.logits(torch.cat(wanted)).float()
-    losses = F.cross_entropy(logits, torch.cat([torch.tensor(row[start:]) for row, start in examples]), reduction="none")
-    return sum(part.mean() for part in losses.split([len(row) - start for row, start in examples]))
+def common(a: list[int], b: list[int]) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)) - 1)
+
+
+def loss_of(model: Decoder, rows: list[list[Segment]]) -> torch.Tensor:
+    """Mean over each answer's tokens, summed over the answers."""
+    batch = batch_of(rows, END)
+    losses = F.cross_entropy(logits_of(model, batch), batch.wanted, reduction="none")
+    return sum(part.mean() for part in losses.split(batch.sizes))
 
 
 def main() -> None:
@@ -109,6 +136,7 @@ def main() -> None:
     parser.add_argument("--gguf", type=Path, default=None)
     parser.add_argument("--start", type=Path, help="a checkpoint to begin from")
     parser.add_argument("--chat", type=Path, help="prompts and the untouched model's answers")
+    parser.add_argument("--labels", type=Path, help="answers for rows that have none, by pseudo_labels.ts")
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -130,37 +158,35 @@ def main() -> None:
 
     chat = [json.loads(line) for line in args.chat.open()] if args.chat else []
     rng = random.Random(args.seed + 1000 * step)
-    draw = Draw({name: rows(name, "train") for name in SHARES}, chat, passages("train"), rng)
+    labels = {row["id"]: row["answer"] for row in map(json.loads, args.labels.open())} if args.labels else {}
+    sets = {name: rows(name, "train", labels) for name in SHARES}
+    draw = Draw(text, sets, chat, passages("train"), rng)
     began, seen, questions, running = time.time(), 0, 0, 0.0
     limit = args.minutes * 60
     while (spent := before + time.time() - began) < limit:
         rate = args.rate * min(1, (step + 1) / WARM_UP) * max(0.02, 1 - spent / limit)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch: list[tuple[list[int], int]] = []
-        while sum(len(ids) for ids, _ in batch) < TOKENS_A_STEP:
-            example = draw.example(spent < SHORT_PHASE * limit)
-            if example.kind == "passage":
-                batch.append((text.encode(example.answer).ids[:PASSAGE_TOKENS], 1))
-                continue
-            prompt = chat_ids(text, example.prompt)
-            ids = [*prompt, *text.encode(example.answer).ids, *([END] if example.ends else [])]
-            if len(ids) <= MOST_TOKENS:
-                batch.append((ids, len(prompt)))
+        batch: list[list[Segment]] = []
+        while sum(map(length, batch)) < TOKENS_A_STEP:
+            row = draw.example(spent < SHORT_PHASE * limit)
+            if length(row) <= MOST_TOKENS:
+                batch.append(row)
+        answers = sum(segment.wanted is not None for row in batch for segment in row)
         optimizer.zero_grad()
         # Long and short ones apart: padding is computed too.
-        batch.sort(key=lambda row: len(row[0]))
+        batch.sort(key=length)
         half = len(batch) // 2
         for part in (batch[:half], batch[half:]):
             if part:
-                loss = loss_of(model, part) / len(batch)
+                loss = loss_of(model, part) / answers
                 loss.backward()
                 running += loss.item()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         step += 1
-        seen += sum(len(ids) for ids, _ in batch)
-        questions += len(batch)
+        seen += sum(map(length, batch))
+        questions += answers
         if step % 10 == 0:
             print(
                 f"{step} loss {running / 10:.3f} rate {rate:.1e} {questions} questions "

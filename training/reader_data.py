@@ -59,14 +59,6 @@ def chat_ids(text: Tokenizer, messages: list[tuple[str, str]]) -> list[int]:
     return [*ids, BEGIN, *text.encode("assistant\n").ids]
 
 
-@dataclass
-class Example:
-    prompt: list[tuple[str, str]]
-    answer: str
-    kind: str
-    ends: bool = True  # not so where the answer was cut short
-
-
 def prompt_of(question: str, documents: list[tuple[str, str]], rng: random.Random | None = None) -> list[tuple[str, str]]:
     """With `rng`, in one of the ways that applications write it; without, in ragpress's own."""
     if rng is None or rng.random() < 0.5:
@@ -105,9 +97,11 @@ class Row:
         return sorted({int(d) for d, e in zip(q.document, q.evidence) if e})
 
 
-def rows(name: str, split: str) -> list[Row]:
+def rows(name: str, split: str, labels: dict[str, str] | None = None) -> list[Row]:
+    """Those with answers, of their own or by `labels`."""
     with gzip.open(DATA / "evidence" / f"{name}.{split}.jsonl.gz", "rt", encoding="utf8") as lines:
-        answers = [json.loads(line)["answers"] for line in lines]
+        plain = [json.loads(line) for line in lines]
+    answers = [row["answers"] or [labels[row["id"]]] if labels and row["id"] in labels else row["answers"] for row in plain]
     return [Row(name, q, a) for q, a in zip(load(name, split), answers) if a]
 
 

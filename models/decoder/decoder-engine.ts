@@ -1,8 +1,15 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ModelError } from '../model-error.js';
 import type { Checkpoint, MatrixPart } from './checkpoint.js';
-import { decoderGraph, headGraph, HIDDEN, type GraphWeights, type Product } from './decoder-graph.js';
-import type { KvSlots } from './kv-slots.js';
+import {
+  decoderGraph,
+  headGraph,
+  HIDDEN,
+  type GraphWeights,
+  type LayerRange,
+  type Product,
+} from './decoder-graph.js';
+import type { KvSlots, RowsKv } from './kv-slots.js';
 import {
   BLOCK,
   inBlocks,
@@ -17,21 +24,28 @@ import type { DecoderShape } from './shape.js';
 
 /** Rows to compute. */
 export interface StepInput {
-  /** [rows, width] */
-  readonly embeds: Float32Array;
+  /** [rows, width]: embedded tokens, or what the layers before put out. */
+  readonly rows: Float32Array;
   /** A position a row. */
   readonly positions: ArrayLike<number>;
   readonly past: KvSlots;
   /** [rows, capacity of past + rows], as the graph takes it. Default each row sees the past, itself and rows before it. */
   readonly mask?: Float32Array;
+  /**
+   * [capacity of past + rows, groups], which group a slot or a row is of: the engine was opened for masses. Default
+   * none.
+   */
+  readonly groups?: Float32Array;
 }
 
-/** Of the rows alone; keys and values [layers, kvHeads, rows, headSize]. */
+/** Of the rows alone. */
 export interface StepOutput {
-  /** [rows, width] */
+  /** [rows, width]: for the next layers or, after the last, for the vocabulary. */
   readonly hidden: Float32Array;
-  readonly keys: Float32Array;
-  readonly values: Float32Array;
+  /** In the order of layers. */
+  readonly kv: readonly RowsKv[];
+  /** [layers, rows, groups] for each of `kv`: attention paid to each group, a mean over heads. */
+  readonly masses: readonly Float32Array[];
 }
 
 /** `int8`: as fast as the machine is. `float32`: weights and products as the checkpoint has them, for comparison. */
@@ -41,6 +55,14 @@ export interface EngineOptions {
   /** Threads of one run. */
   readonly threads: number;
   readonly precision: Precision;
+  /** Layers before which rows can be held back, ascending. Default none: all layers are one graph. */
+  readonly cuts?: readonly number[];
+  /** Whether steps may ask what attention groups of slots get. Default no. */
+  readonly masses?: boolean;
+}
+
+interface Part extends LayerRange {
+  readonly session: InferenceSession;
 }
 
 /** A decoder on ONNX Runtime. Computes inside the call: for a thread of its own. */
@@ -48,26 +70,32 @@ export class DecoderEngine {
   readonly shape: DecoderShape;
   readonly rope: Rope;
   readonly #path: string;
-  readonly #layers: InferenceSession;
+  readonly #parts: readonly Part[];
+  readonly #masses: boolean;
   readonly #head: InferenceSession;
   readonly #embed: (tokens: ArrayLike<number>) => Float32Array;
 
   private constructor(
     { path, shape }: Checkpoint,
-    layers: InferenceSession,
+    parts: readonly Part[],
+    masses: boolean,
     head: InferenceSession,
     embed: (tokens: ArrayLike<number>) => Float32Array,
   ) {
     this.#path = path;
     this.shape = shape;
     this.rope = new Rope(shape);
-    this.#layers = layers;
+    this.#parts = parts;
+    this.#masses = masses;
     this.#head = head;
     this.#embed = embed;
   }
 
   /** @throws ModelError `damaged`, `unsupported`, `inference` */
-  static async open(checkpoint: Checkpoint, { threads, precision }: EngineOptions): Promise<DecoderEngine> {
+  static async open(
+    checkpoint: Checkpoint,
+    { threads, precision, cuts = [], masses = false }: EngineOptions,
+  ): Promise<DecoderEngine> {
     const { path, shape } = checkpoint;
     if (shape.width % BLOCK !== 0 || shape.heads % shape.kvHeads !== 0 || shape.headSize % 2 !== 0)
       throw new ModelError(
@@ -79,38 +107,71 @@ export class DecoderEngine {
     const { embed, headWeights } =
       precision === 'float32' ? floatVocabulary(checkpoint) : blockVocabulary(checkpoint);
     const head = await session(path, headGraph(shape, headWeights), threads);
+    const parts: Part[] = [];
     try {
-      const layers = await session(path, decoderGraph(shape, weightsOf(checkpoint, precision)), threads);
-      return new DecoderEngine(checkpoint, layers, head, embed);
+      const weights = weightsOf(checkpoint, precision);
+      const bounds = [0, ...cuts, shape.layers];
+      for (let i = 0; i + 1 < bounds.length; i++) {
+        const range = { from: bounds[i]!, to: bounds[i + 1]! };
+        const graph = decoderGraph(shape, weights, range, masses);
+        parts.push({ ...range, session: await session(path, graph, threads) });
+      }
+      return new DecoderEngine(checkpoint, parts, masses, head, embed);
     } catch (error) {
-      await head.release();
+      for (const opened of [head, ...parts.map((part) => part.session)]) await opened.release();
       throw error;
     }
+  }
+
+  /** The graphs, in order: cuts lie between them. */
+  get parts(): readonly LayerRange[] {
+    return this.#parts;
   }
 
   embed(tokens: ArrayLike<number>): Float32Array {
     return this.#embed(tokens);
   }
 
-  /** @throws ModelError `inference` */
-  async step({ embeds, positions, past, mask }: StepInput): Promise<StepOutput> {
-    const { layers, width, kvHeads, headSize } = this.shape;
-    const rows = positions.length;
-    const { capacity } = past;
+  /**
+   * All layers.
+   * @throws ModelError `inference`
+   */
+  async step(input: StepInput): Promise<StepOutput> {
+    return this.through(0, this.#parts.length, input);
+  }
+
+  /**
+   * The layers of parts `first` to `end`, the last not among them.
+   * @throws ModelError `inference`
+   */
+  async through(
+    first: number,
+    end: number,
+    { rows, positions, past, mask, groups }: StepInput,
+  ): Promise<StepOutput> {
+    const { width, headSize } = this.shape;
+    const count = positions.length;
+    const total = past.capacity + count;
     const { cos, sin } = this.rope.rotation(positions);
-    const feeds: Record<string, Tensor> = {
-      embeds: new Tensor('float32', embeds, [1, rows, width]),
-      cos: new Tensor('float32', cos, [rows, headSize / 2]),
-      sin: new Tensor('float32', sin, [rows, headSize / 2]),
-      mask: new Tensor('float32', mask ?? causalMask(past, rows), [rows, capacity + rows]),
+    const shared: Record<string, Tensor> = {
+      cos: new Tensor('float32', cos, [count, headSize / 2]),
+      sin: new Tensor('float32', sin, [count, headSize / 2]),
+      mask: new Tensor('float32', mask ?? causalMask(past, count), [count, total]),
     };
-    const dims = [kvHeads, capacity, headSize];
-    for (let layer = 0; layer < layers; layer++) {
-      feeds[`past_k.${layer}`] = new Tensor('float32', past.keys(layer), dims);
-      feeds[`past_v.${layer}`] = new Tensor('float32', past.values(layer), dims);
+    const asked = groups ?? new Float32Array(0);
+    if (this.#masses) shared.groups = new Tensor('float32', asked, [total, asked.length / total]);
+    let hidden = rows;
+    const kv: RowsKv[] = [];
+    const masses: Float32Array[] = [];
+    for (const { from, to, session } of this.#parts.slice(first, end)) {
+      const feeds = { ...shared, rows: new Tensor('float32', hidden, [1, count, width]) };
+      const outputs = this.#masses ? PART_OUTPUTS : PART_OUTPUTS.slice(0, 3);
+      const out = await run(this.#path, session, { ...feeds, ...pastOf(past, from, to) }, outputs);
+      hidden = out.hidden;
+      kv.push({ from, keys: out.k, values: out.v });
+      if (groups) masses.push(out.mass);
     }
-    const { hidden, k, v } = await run(this.#path, this.#layers, feeds, ['hidden', 'k', 'v']);
-    return { hidden, keys: k, values: v };
+    return { hidden, kv, masses };
   }
 
   /**
@@ -124,9 +185,20 @@ export class DecoderEngine {
   }
 
   async close(): Promise<void> {
-    await this.#layers.release();
+    for (const { session } of this.#parts) await session.release();
     await this.#head.release();
   }
+}
+
+const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
+
+function pastOf(past: KvSlots, from: number, to: number): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
+  for (let layer = from; layer < to; layer++) {
+    feeds[`past_k.${layer}`] = new Tensor('float32', past.keys(layer), past.dims);
+    feeds[`past_v.${layer}`] = new Tensor('float32', past.values(layer), past.dims);
+  }
+  return feeds;
 }
 
 interface Vocabulary {

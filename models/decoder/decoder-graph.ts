@@ -20,20 +20,33 @@ const CONTRIB = { domain: 'com.microsoft' } as const;
 /** What hides a slot from a row in the mask; an infinite one would make NaN of a row that sees nothing. */
 export const HIDDEN = -1e9;
 
+/** Layers `from` to `to`, the last not among them. */
+export interface LayerRange {
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
- * The layers of a decoder: rows go in, each at its position, beside keys and values of before.
+ * Layers of a decoder: rows go in, each at its position, beside keys and values of before.
  *
- * Inputs: `embeds` [1, rows, width]; `cos`, `sin` [rows, headSize / 2] of the rows' positions; `past_k.N`, `past_v.N`
- * [kvHeads, slots, headSize] of layer N, keys rotated; `mask` [rows, slots + rows], 0 where a row sees a slot or another
- * row, HIDDEN where not. Only the mask knows of order: a key may stand in any slot.
+ * Inputs: `rows` [1, rows, width], embedded tokens or what the layers before put out; `cos`, `sin` [rows, headSize / 2]
+ * of the rows' positions; `past_k.N`, `past_v.N` [kvHeads, slots, headSize] of layer N, keys rotated; `mask`
+ * [rows, slots + rows], 0 where a row sees a slot or another row, HIDDEN where not. Only the mask knows of order: a key
+ * may stand in any slot. Where masses are asked for, `groups` [slots + rows, groups].
  *
- * Outputs: `hidden` [1, rows, width] ready for the vocabulary; `k`, `v` [layers, kvHeads, rows, headSize] of the rows
- * alone, keys rotated.
+ * Outputs: `hidden` [1, rows, width] for the next layers or, after the last, for the vocabulary; `k`, `v`
+ * [layers, kvHeads, rows, headSize] of the rows alone, keys rotated; `mass` [layers, rows, groups], attention that a row
+ * pays to each group, a mean over heads.
  *
  * Weights of 8 bits have a scale a column, and every row of activations a scale of its own, so that one large number
  * does not make the other rows coarse, and no row depends on which others are computed with it.
  */
-export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8Array {
+export function decoderGraph(
+  shape: DecoderShape,
+  weights: GraphWeights,
+  { from, to }: LayerRange,
+  masses: boolean,
+): Uint8Array {
   const { layers, width, heads, kvHeads, headSize, epsilon } = shape;
   const onnx = new OnnxGraph(OPSET);
   const whole = (...values: number[]) => onnx.constant(BigInt64Array.from(values, BigInt), [values.length]);
@@ -44,17 +57,18 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
   const reshape = (x: string, dims: string) => onnx.node('Reshape', [x, dims]);
   const swap = (x: string) => onnx.node('Transpose', [x], { attributes: { perm: [1, 0, 2] } });
 
-  onnx.input('embeds', 'float32', [1, 'rows', width]);
+  onnx.input('rows', 'float32', [1, 'rows', width]);
   onnx.input('cos', 'float32', ['rows', headSize / 2]);
   onnx.input('sin', 'float32', ['rows', headSize / 2]);
   onnx.input('mask', 'float32', ['rows', 'total']);
-  for (let layer = 0; layer < layers; layer++)
+  if (masses) onnx.input('groups', 'float32', ['total', 'groups']);
+  for (let layer = from; layer < to; layer++)
     for (const name of ['past_k', 'past_v'])
       onnx.input(`${name}.${layer}`, 'float32', [kvHeads, 'slots', headSize]);
 
   const sizeOf = (x: string, axis: number) =>
     onnx.node('Shape', [x], { attributes: { start: axis, end: axis + 1 } });
-  const rows = sizeOf('embeds', 1);
+  const rows = sizeOf('rows', 1);
   const total = sizeOf('mask', 1);
   const [zero, last] = [whole(0), whole(-1)];
   const level = onnx.constant(Float32Array.of(1 / 127), []);
@@ -102,7 +116,7 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
     return scaled(y, step);
   };
 
-  const kept: Record<'k' | 'v', string[]> = { k: [], v: [] };
+  const kept: Record<'k' | 'v' | 'mass', string[]> = { k: [], v: [], mass: [] };
   const attention = (x: string, layer: number) => {
     const bias = weights.bias(layer);
     const plain = multiply(x, layer, 'qkv');
@@ -127,6 +141,10 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
     );
     const masked = onnx.node('Add', [reshape(scores, dims.scoresByHead), 'mask']);
     const shares = onnx.node('Softmax', [masked], { attributes: { axis: -1 } });
+    if (masses) {
+      const byHead = onnx.node('MatMul', [shares, 'groups']);
+      kept.mass.push(onnx.node('ReduceMean', [byHead, zero], { attributes: { keepdims: 0 } }));
+    }
     const mixed = onnx.node('MatMul', [reshape(shares, dims.scoresByGroup), beside('past_v', values)]);
     const attended = reshape(swap(reshape(mixed, dims.byHead)), dims.attended);
     return multiply(attended, layer, 'output');
@@ -159,22 +177,25 @@ export function decoderGraph(shape: DecoderShape, weights: GraphWeights): Uint8A
     return { y: y!, sum: sum! };
   };
 
-  const firstNorm = onnx.constant(weights.norm(0, 'attention'), [width]);
-  let x = 'embeds';
+  const firstNorm = onnx.constant(weights.norm(from, 'attention'), [width]);
+  let x = 'rows';
   let y = onnx.node('SimplifiedLayerNormalization', [x, firstNorm], {
     attributes: { ...attributes, axis: -1 },
   });
-  for (let layer = 0; layer < layers; layer++) {
+  for (let layer = from; layer < to; layer++) {
     const attended = add(x, attention(y, layer), weights.norm(layer, 'feedForward'));
     const fed = feedForward(attended.y, layer);
-    if (layer < layers - 1) ({ y, sum: x } = add(attended.sum, fed, weights.norm(layer + 1, 'attention')));
-    else add(attended.sum, fed, weights.finalNorm, ['hidden']);
+    if (layer < to - 1) ({ y, sum: x } = add(attended.sum, fed, weights.norm(layer + 1, 'attention')));
+    else if (to === layers) add(attended.sum, fed, weights.finalNorm, ['hidden']);
+    else onnx.nodes('Add', [attended.sum, fed], { outputs: ['hidden'] });
   }
   onnx.output('hidden', 'float32', [1, 'rows', width]);
+  const sizes = { k: [kvHeads, 'rows', headSize], v: [kvHeads, 'rows', headSize], mass: ['rows', 'groups'] };
   for (const [name, parts] of Object.entries(kept)) {
+    if (parts.length === 0) continue;
     const stacked = parts.map((part) => onnx.node('Unsqueeze', [part, zero]));
     onnx.nodes('Concat', stacked, { outputs: [name], attributes: { axis: 0 } });
-    onnx.output(name, 'float32', [layers, kvHeads, 'rows', headSize]);
+    onnx.output(name, 'float32', [to - from, ...sizes[name as keyof typeof sizes]]);
   }
   return onnx.encode();
 }

@@ -162,11 +162,11 @@ async function serve(): Promise<void> {
     request.began ??= performance.now() - request.encoding;
     const { slots, stream } = request;
     const rows = Math.min(ROWS, request.prompt.length / shape.width);
-    const embeds = request.prompt.subarray(0, rows * shape.width);
-    request.prompt = request.prompt.subarray(embeds.length);
+    const piece = request.prompt.subarray(0, rows * shape.width);
+    request.prompt = request.prompt.subarray(piece.length);
     const positions = Array.from({ length: rows }, (_, row) => slots.length + row);
-    const { hidden, keys, values } = await engine.step({ embeds, positions, past: slots });
-    slots.append(keys, values, rows);
+    const { hidden, kv } = await engine.step({ rows: piece, positions, past: slots });
+    slots.append(kv, rows);
     if (request.prompt.length > 0) return false;
 
     const token = request.sampler.next(await engine.logits(hidden.slice(-shape.width)));

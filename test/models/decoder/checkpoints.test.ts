@@ -30,8 +30,8 @@ async function lastLogits(engine: DecoderEngine, tokens: number[], piece: number
   for (let at = 0; at < tokens.length; at += piece) {
     const part = tokens.slice(at, at + piece);
     const positions = part.map((_, i) => at + i);
-    const { hidden, keys, values } = await engine.step({ embeds: engine.embed(part), positions, past });
-    past.append(keys, values, part.length);
+    const { hidden, kv } = await engine.step({ rows: engine.embed(part), positions, past });
+    past.append(kv, part.length);
     for (let row = 0; row < part.length; row++) rows.push(hidden.slice(row * width, (row + 1) * width));
   }
   return Promise.all(rows.slice(-3).map(async (row) => [...(await engine.logits(row))]));
@@ -63,9 +63,9 @@ describe('the graph', () => {
       const engine = await open('llama', precision);
       const { width } = engine.shape;
       const step = async (tokens: number[], positions: number[], past: KvSlots, mask?: Float32Array) => {
-        const input = { embeds: engine.embed(tokens), positions, past, ...(mask && { mask }) };
-        const { hidden, keys, values } = await engine.step(input);
-        return { hidden: [...hidden], keys, values };
+        const input = { rows: engine.embed(tokens), positions, past, ...(mask && { mask }) };
+        const { hidden, kv } = await engine.step(input);
+        return { hidden: [...hidden], kv };
       };
       const [one, two] = [ids.slice(0, 5), ids.slice(20, 27)];
       const places = (of: number[], from = 0) => of.map((_, i) => from + i);
@@ -90,19 +90,10 @@ describe('the graph', () => {
       // Keys in other slots than their order says.
       const before = await step(one, places(one), new KvSlots(engine.shape));
       const straight = new KvSlots(engine.shape);
-      straight.append(before.keys, before.values, one.length);
+      straight.append(before.kv, one.length);
       const turned = new KvSlots(engine.shape);
-      const reversed = (numbers: Float32Array) => {
-        const { layers, kvHeads, headSize } = engine.shape;
-        const out = new Float32Array(numbers.length);
-        for (let head = 0; head < layers * kvHeads; head++)
-          for (let row = 0; row < one.length; row++) {
-            const [from, to] = [head * one.length + row, head * one.length + one.length - 1 - row];
-            out.set(numbers.subarray(from * headSize, (from + 1) * headSize), to * headSize);
-          }
-        return out;
-      };
-      turned.append(reversed(before.keys), reversed(before.values), one.length);
+      const reversed = one.map((_, row) => ({ row, slot: one.length - 1 - row, count: 1 }));
+      turned.put(before.kv, reversed, one.length);
       const at = places(two, one.length);
       const [a, b] = [await step(two, at, straight), await step(two, at, turned)];
       expect(a.hidden).toHaveLength(two.length * width);

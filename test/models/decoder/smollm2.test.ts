@@ -45,8 +45,8 @@ describe('the embedded decoder beside PyTorch', async () => {
     const said: number[] = [];
     for (let rows = ids; said.length < greedy.length + 1;) {
       const positions = rows.map((_, i) => past.length + i);
-      const { hidden, keys, values } = await engine.step({ embeds: engine.embed(rows), positions, past });
-      past.append(keys, values, rows.length);
+      const { hidden, kv } = await engine.step({ rows: engine.embed(rows), positions, past });
+      past.append(kv, rows.length);
       const next = await engine.logits(hidden.slice(-engine.shape.width));
       if (said.length === 0)
         logits.forEach((logit, i) => {

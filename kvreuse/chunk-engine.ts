@@ -1,0 +1,371 @@
+import type { DecoderEngine, StepOutput } from '../models/decoder/decoder-engine.js';
+import { KvSlots, type RowsKv, type SlotRun } from '../models/decoder/kv-slots.js';
+import type { ChunkKv } from './chunk-kv.js';
+import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
+import { rowMask } from './row-mask.js';
+import type { ChunkStatistics, Deviations } from './selection/selection-policy.js';
+
+/** Rows that are computed at once, as the decoder's own prompts are. */
+const ROWS = 192;
+/** First tokens of a sequence: they draw attention whatever they say, so they tell nothing of what matters. */
+const SINKS = 4;
+
+/** A cache at the place of a piece. */
+export interface PlacedKv {
+  readonly piece: PlacedPiece;
+  readonly kv: ChunkKv;
+}
+
+/** A prompt whose keys and values are all there, ready to be gone on from. */
+export interface Prefilled {
+  readonly slots: KvSlots;
+  /** Of the last row, [width]. */
+  readonly hidden: Float32Array;
+  /** Rows that were computed through all layers. */
+  readonly computed: number;
+}
+
+/** Positions left to the rows at a cut; `undefined` keeps all. */
+export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
+
+/** Computes chunks by themselves, and prompts from chunks that are known. */
+export class ChunkEngine {
+  readonly #engine: DecoderEngine;
+
+  constructor(engine: DecoderEngine) {
+    this.#engine = engine;
+  }
+
+  /**
+   * Keys and values of chunks, each behind the prefix and blind to the others: many short ones in one run (Zhao et al.
+   * 2024, Prepacking).
+   * @param prefix what all of them stand behind
+   */
+  async computeChunks(
+    prefix: ChunkKv | undefined,
+    chunks: readonly (readonly number[])[],
+  ): Promise<ChunkKv[]> {
+    const made: ChunkKv[] = new Array<ChunkKv>(chunks.length);
+    let pack: number[] = [];
+    const flush = async () => {
+      const packed = await this.#computePack(
+        prefix,
+        pack.map((i) => chunks[i]!),
+      );
+      pack.forEach((i, at) => (made[i] = packed[at]!));
+      pack = [];
+    };
+    let rows = 0;
+    for (const [i, { length }] of chunks.entries()) {
+      if (pack.length > 0 && rows + length > ROWS) {
+        await flush();
+        rows = 0;
+      }
+      pack.push(i);
+      rows += length;
+    }
+    if (pack.length > 0) await flush();
+    return made;
+  }
+
+  /** @param chunks together no more rows than one run has, or a single one of any length */
+  async #computePack(
+    prefix: ChunkKv | undefined,
+    chunks: readonly (readonly number[])[],
+  ): Promise<ChunkKv[]> {
+    const engine = this.#engine;
+    const before = prefix?.tokens ?? 0;
+    const owner = chunks.flatMap(({ length }, chunk) => new Array<number>(length).fill(chunk));
+    const place = chunks.flatMap(({ length }) => Array.from({ length }, (_, i) => before + i));
+    const rows = engine.embed(chunks.flat());
+    const slots = new KvSlots(engine.shape);
+    if (prefix) this.#place(slots, prefix, 0);
+    const { width } = engine.shape;
+    const outputs: { readonly kv: readonly RowsKv[]; readonly rows: number }[] = [];
+    for (let at = 0; at < owner.length; at += ROWS) {
+      const count = Math.min(ROWS, owner.length - at);
+      const { kv } = await engine.step({
+        rows: rows.subarray(at * width, (at + count) * width),
+        positions: place.slice(at, at + count),
+        past: slots,
+        // A pack of more than one chunk is one run: slots hold the prefix, or rows of the same chunk.
+        mask: rowMask(
+          count,
+          slots,
+          () => true,
+          (row, other) => owner[at + row] === owner[at + other],
+        ),
+      });
+      outputs.push({ kv, rows: count });
+      if (at + count < owner.length) slots.append(kv, count);
+    }
+    let first = 0;
+    return chunks.map(({ length }) => {
+      const chunk = this.#unrotated(outputs, first, length, before);
+      first += length;
+      return chunk;
+    });
+  }
+
+  /**
+   * The prompt from caches: rows that none has, and those of `anew`, are computed where they stand and see all before
+   * them.
+   * @param anew positions inside caches
+   * @param narrow where given: all rows are computed up to the engine's first cut, and from there on of those that caches
+   * have only the ones that it returns
+   */
+  async prefill(
+    layout: PromptLayout,
+    caches: readonly PlacedKv[],
+    anew: ReadonlySet<number>,
+    narrow?: Narrow,
+  ): Promise<Prefilled> {
+    const engine = this.#engine;
+    const slots = new KvSlots(engine.shape);
+    slots.reserve(layout.tokens);
+    const live = new Uint8Array(layout.tokens);
+    for (const { piece, kv } of caches) {
+      this.#place(slots, kv, piece.start);
+      live.fill(1, piece.start, piece.start + kv.tokens);
+    }
+    const { ids } = layout;
+    const all = ids.map((_, position) => position);
+    const parts = engine.parts.length;
+    if (!narrow) {
+      for (const position of anew) live[position] = 0;
+      const positions = all.filter((position) => live[position] === 0);
+      const hidden = await this.#compute(
+        slots,
+        live,
+        positions,
+        engine.embed(positions.map((i) => ids[i]!)),
+        0,
+        parts,
+      );
+      return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
+    }
+    const cached = live.slice();
+    const known = this.#copy(slots, engine.parts[0]!.to - 1, layout.tokens);
+    const first = await this.#compute(slots, new Uint8Array(layout.tokens), all, engine.embed(ids), 0, 1);
+    const kept = narrow({ rows: this.#deviations(known, slots, engine.parts[0]!.to - 1, cached) });
+    for (const position of kept) cached[position] = 0;
+    const positions = all.filter((position) => cached[position] === 0);
+    const rows = picked(first, positions, engine.shape.width);
+    const hidden = await this.#compute(slots, cached, positions, rows, 1, parts);
+    return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
+  }
+
+  /**
+   * The whole prompt, and of each chunk its keys and values as they are here, with what attention told.
+   */
+  async prefillWithStatistics(
+    layout: PromptLayout,
+  ): Promise<
+    Prefilled & { readonly chunks: readonly (PlacedKv & { readonly statistics: ChunkStatistics })[] }
+  > {
+    const engine = this.#engine;
+    const { layers } = engine.shape;
+    const slots = new KvSlots(engine.shape);
+    slots.reserve(layout.tokens);
+    const { ids, chunks } = layout;
+    const count = chunks.length;
+    const groupOf = new Int32Array(layout.tokens).fill(-1);
+    chunks.forEach(({ start, tokens }, chunk) =>
+      groupOf.fill(chunk, Math.max(start, SINKS), start + tokens.length),
+    );
+    /** [tokens, chunks], means over layers. */
+    const masses = new Float32Array(layout.tokens * count);
+    const outputs: { readonly kv: readonly RowsKv[]; readonly rows: number }[] = [];
+    const onStep = (step: StepOutput, positions: readonly number[]) => {
+      outputs.push({ kv: step.kv, rows: positions.length });
+      for (const part of step.masses)
+        for (let i = 0; i < part.length; i++)
+          masses[positions[Math.floor(i / count) % positions.length]! * count + (i % count)]! +=
+            part[i]! / layers;
+    };
+    const hidden = await this.#compute(
+      slots,
+      new Uint8Array(layout.tokens),
+      ids.map((_, position) => position),
+      engine.embed(ids),
+      0,
+      engine.parts.length,
+      { groupOf, count, onStep },
+    );
+    return {
+      slots,
+      hidden: hidden.slice(-engine.shape.width),
+      computed: layout.tokens,
+      chunks: chunks.map((piece, chunk) => {
+        const own = piece.tokens.map((_, i) =>
+          masses.subarray((piece.start + i) * count, (piece.start + i + 1) * count),
+        );
+        const earlier = chunks.slice(0, chunk);
+        return {
+          piece,
+          kv: this.#unrotated(outputs, piece.start, piece.tokens.length, piece.start),
+          statistics: {
+            inter: earlier.map((_, j) => own.reduce((sum, row) => sum + row[j]!, 0)),
+            lengths: earlier.map(({ tokens }) => tokens.length),
+            intra: own.reduce((sum, row) => sum + row[chunk]!, 0),
+            tokenInter: own.map((row) => row.subarray(0, chunk).reduce((sum, mass) => sum + mass, 0)),
+          },
+        };
+      }),
+    };
+  }
+
+  /** Logits of a row. */
+  async logits(hidden: Float32Array): Promise<Float32Array> {
+    return this.#engine.logits(hidden);
+  }
+
+  /** Computes rows at ascending positions; each sees what lives before it. @returns what the last part put out */
+  async #compute(
+    slots: KvSlots,
+    live: Uint8Array,
+    positions: readonly number[],
+    rows: Float32Array,
+    first: number,
+    end: number,
+    statistics?: {
+      readonly groupOf: Int32Array;
+      readonly count: number;
+      readonly onStep: (step: StepOutput, positions: readonly number[]) => void;
+    },
+  ): Promise<Float32Array> {
+    const { width } = this.#engine.shape;
+    const seen = live.slice();
+    const out = new Float32Array(rows.length);
+    for (let at = 0; at < positions.length; at += ROWS) {
+      const here = positions.slice(at, at + ROWS);
+      const mask = rowMask(
+        here.length,
+        slots,
+        (row, slot) => seen[slot] === 1 && slot < here[row]!,
+        () => true,
+      );
+      const step = await this.#engine.through(first, end, {
+        rows: rows.subarray(at * width, (at + here.length) * width),
+        positions: here,
+        past: slots,
+        mask,
+        ...(statistics && { groups: groupsOf(statistics.groupOf, statistics.count, slots.capacity, here) }),
+      });
+      slots.put(step.kv, runsOf(here), here.length);
+      for (const position of here) seen[position] = 1;
+      out.set(step.hidden, at * width);
+      statistics?.onStep(step, here);
+    }
+    return out;
+  }
+
+  #place(slots: KvSlots, { tokens, keys, values }: ChunkKv, start: number): void {
+    const positions = Int32Array.from({ length: tokens }, (_, i) => start + i);
+    const turned = this.#engine.rope.turned(keys, positions);
+    slots.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
+  }
+
+  /** Rows `first` to `first + count` of what steps put out, at `position` on, with their keys before rotation. */
+  #unrotated(
+    outputs: readonly { readonly kv: readonly RowsKv[]; readonly rows: number }[],
+    first: number,
+    count: number,
+    position: number,
+  ): ChunkKv {
+    const { layers, kvHeads, headSize } = this.#engine.shape;
+    const keys = new Float32Array(layers * kvHeads * count * headSize);
+    const values = new Float32Array(keys.length);
+    let start = 0;
+    for (const { kv, rows } of outputs) {
+      const [from, to] = [Math.max(first, start), Math.min(first + count, start + rows)];
+      if (from < to)
+        for (const part of kv) {
+          const heads = part.keys.length / (rows * headSize);
+          for (let head = 0; head < heads; head++) {
+            const at = (head * rows + from - start) * headSize;
+            const into = ((part.from * kvHeads + head) * count + from - first) * headSize;
+            keys.set(part.keys.subarray(at, at + (to - from) * headSize), into);
+            values.set(part.values.subarray(at, at + (to - from) * headSize), into);
+          }
+        }
+      start += rows;
+    }
+    const positions = Int32Array.from({ length: count }, (_, i) => position + i);
+    return {
+      dims: { layers, kvHeads, headSize },
+      tokens: count,
+      keys: this.#engine.rope.turned(keys, positions, true),
+      values,
+    };
+  }
+
+  #copy(
+    slots: KvSlots,
+    layer: number,
+    tokens: number,
+  ): { keys: Float32Array; values: Float32Array; stride: number } {
+    slots.reserve(tokens);
+    return { keys: slots.keys(layer).slice(), values: slots.values(layer).slice(), stride: slots.capacity };
+  }
+
+  /** Squared differences of a layer's keys and values, summed over heads: a number a position. */
+  #deviations(
+    known: { readonly keys: Float32Array; readonly values: Float32Array; readonly stride: number },
+    slots: KvSlots,
+    layer: number,
+    cached: Uint8Array,
+  ): Float32Array {
+    const { kvHeads, headSize } = this.#engine.shape;
+    const rows = new Float32Array(cached.length);
+    const [keys, values] = [slots.keys(layer), slots.values(layer)];
+    for (let position = 0; position < cached.length; position++) {
+      if (cached[position] === 0) continue;
+      let sum = 0;
+      for (let head = 0; head < kvHeads; head++) {
+        const [a, b] = [
+          (head * known.stride + position) * headSize,
+          (head * slots.capacity + position) * headSize,
+        ];
+        for (let i = 0; i < headSize; i++)
+          sum += (known.keys[a + i]! - keys[b + i]!) ** 2 + (known.values[a + i]! - values[b + i]!) ** 2;
+      }
+      rows[position] = sum;
+    }
+    return rows;
+  }
+}
+
+function picked(rows: Float32Array, places: readonly number[], width: number): Float32Array {
+  const out = new Float32Array(places.length * width);
+  places.forEach((place, row) => out.set(rows.subarray(place * width, (place + 1) * width), row * width));
+  return out;
+}
+
+/** Ascending slots as runs of consecutive ones. */
+function runsOf(slots: readonly number[]): SlotRun[] {
+  const runs: { row: number; slot: number; count: number }[] = [];
+  slots.forEach((slot, row) => {
+    const last = runs.at(-1);
+    if (last && last.slot + last.count === slot) last.count++;
+    else runs.push({ row, slot, count: 1 });
+  });
+  return runs;
+}
+
+/** [capacity + rows, groups], 1 where a slot or row is of a group; a slot is at its position. */
+function groupsOf(
+  groupOf: Int32Array,
+  count: number,
+  capacity: number,
+  positions: readonly number[],
+): Float32Array {
+  const groups = new Float32Array((capacity + positions.length) * count);
+  const first = positions[0]!;
+  // Slots of these rows and after them are not seen.
+  for (let slot = 0; slot < first; slot++) if (groupOf[slot]! >= 0) groups[slot * count + groupOf[slot]!] = 1;
+  positions.forEach((position, row) => {
+    if (groupOf[position]! >= 0) groups[(capacity + row) * count + groupOf[position]!] = 1;
+  });
+  return groups;
+}

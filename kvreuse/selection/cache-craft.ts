@@ -1,0 +1,88 @@
+import { positive } from './positive.js';
+import type { CachedChunk, SelectionPolicy } from './selection-policy.js';
+
+export interface CacheCraftOptions {
+  /** How much is computed anew for a given impact of what stood before. Default 1. */
+  readonly alpha?: number;
+  /** Share of a version made behind no other chunk that is computed anew: nothing is known of it. Default 0.15. */
+  readonly floor?: number;
+  /** From this share on a chunk is computed whole. Default 0.6. */
+  readonly whole?: number;
+}
+
+/**
+ * As many rows of a chunk as what stood before it mattered and is gone, those first that looked there most (Agarwal et
+ * al. 2025, Cache-Craft, equations 3 to 14). A version that was made behind no chunk is judged perfect by the paper's
+ * equations: its denominator is 0. Here its first rows are repaired, by `floor`.
+ */
+export function cacheCraft({
+  alpha = 1,
+  floor = 0.15,
+  whole = 0.6,
+}: CacheCraftOptions = {}): SelectionPolicy {
+  positive('cacheCraft.alpha', alpha);
+  positive('cacheCraft.floor', floor, 1);
+  positive('cacheCraft.whole', whole, 1);
+  return {
+    name: `cachecraft-${alpha}`,
+    select: (chunks) =>
+      chunks.map((chunk) => {
+        const { piece, statistics } = chunk;
+        const overhead = cfo(chunk, alpha, floor);
+        if (overhead >= whole) return 'whole';
+        const count = Math.ceil(overhead * piece.tokens.length);
+        const rows = piece.tokens.map((_, i) => i);
+        const by = statistics?.tokenInter;
+        if (by) rows.sort((a, b) => by[b]! - by[a]! || a - b);
+        return rows
+          .slice(0, count)
+          .sort((a, b) => a - b)
+          .map((row) => piece.start + row);
+      }),
+  };
+}
+
+/** Cache fix overhead (equation 12): the share of a chunk that is to be computed anew. */
+export function cfo({ before, madeBehind, statistics }: CachedChunk, alpha: number, floor: number): number {
+  if (!statistics || madeBehind.length === 0) return before.length === 0 ? 0 : floor;
+  return Math.min(
+    1,
+    alpha * impact(statistics, madeBehind.length) * (1 - overlap(statistics, madeBehind, before)),
+  );
+}
+
+/** Equations 9 to 11: how much of a chunk's attention went to other chunks, between 0.5 and 1. */
+function impact(
+  { inter, lengths, intra, tokenInter }: NonNullable<CachedChunk['statistics']>,
+  count: number,
+): number {
+  const own = tokenInter.length;
+  let outside = 0;
+  for (let i = 0; i < count; i++) outside += inter[i]! / (own * lengths[i]!);
+  const inside = intra / own ** 2;
+  if (inside === 0) return outside > 0 ? 1 : 0.5;
+  return 1 / (1 + Math.exp(-outside / inside));
+}
+
+/** Equations 6 to 8: the attention to chunks that stand before again, less for those in another order. */
+function overlap(
+  { inter }: NonNullable<CachedChunk['statistics']>,
+  madeBehind: readonly string[],
+  before: readonly string[],
+): number {
+  const all = inter.reduce((sum, value) => sum + value, 0);
+  if (all === 0) return 1;
+  const common = madeBehind.filter((id) => before.includes(id));
+  const kept = madeBehind.reduce((sum, id, i) => sum + (before.includes(id) ? inter[i]! : 0), 0);
+  return (kept / all) * (1 - disorder(common.map((id) => before.indexOf(id))));
+}
+
+/** Kendall's distance: the share of pairs that stand the other way round. */
+function disorder(places: readonly number[]): number {
+  const pairs = (places.length * (places.length - 1)) / 2;
+  if (pairs === 0) return 0;
+  let discordant = 0;
+  for (let i = 0; i < places.length; i++)
+    for (let j = i + 1; j < places.length; j++) if (places[i]! > places[j]!) discordant++;
+  return discordant / pairs;
+}

@@ -1,0 +1,102 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { ChunkEngine, type PlacedKv, type Prefilled } from '../../kvreuse/chunk-engine.js';
+import { PromptLayout, type PromptPiece } from '../../kvreuse/prompt-layout.js';
+import { openCheckpoint } from '../../models/decoder/checkpoint.js';
+import { DecoderEngine, type EngineOptions } from '../../models/decoder/decoder-engine.js';
+import { KvSlots } from '../../models/decoder/kv-slots.js';
+import { checkpointFolder } from '../models/decoder/checkpoint-folder.js';
+
+async function open(name: string, options: Partial<EngineOptions> = {}) {
+  const checkpoint = await openCheckpoint(checkpointFolder(name));
+  const decoder = await DecoderEngine.open(checkpoint, { threads: 1, precision: 'float32', ...options });
+  await checkpoint.close();
+  onTestFinished(() => decoder.close());
+  return { decoder, engine: new ChunkEngine(decoder) };
+}
+
+const tokens = (seed: number, length: number) =>
+  Array.from({ length }, (_, i) => 3 + ((seed * 31 + i * 7 + i * i) % 90));
+const piece = (kind: PromptPiece['kind'], seed: number, length: number): PromptPiece => ({
+  kind,
+  tokens: tokens(seed, length),
+});
+
+/** Hidden numbers of the last row, all tokens read from the first to the last. */
+async function straight(decoder: DecoderEngine, ids: number[]): Promise<Float32Array> {
+  const past = new KvSlots(decoder.shape);
+  const { hidden } = await decoder.step({ rows: decoder.embed(ids), positions: ids.map((_, i) => i), past });
+  return hidden.slice(-decoder.shape.width);
+}
+
+const largest = (a: Float32Array, b: Float32Array) =>
+  Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+const inKeys = (a: PlacedKv['kv'], b: PlacedKv['kv']) =>
+  Math.max(largest(a.keys, b.keys), largest(a.values, b.values));
+
+const LAYOUT = new PromptLayout([
+  piece('prefix', 1, 9),
+  piece('chunk', 2, 12),
+  piece('link', 3, 2),
+  piece('chunk', 4, 7),
+  piece('link', 5, 1),
+  piece('chunk', 6, 15),
+  piece('link', 7, 6),
+]);
+
+async function cachesOf(engine: ChunkEngine, layout: PromptLayout): Promise<PlacedKv[]> {
+  const [prefix] = await engine.computeChunks(undefined, [layout.pieces[0]!.tokens]);
+  const made = await engine.computeChunks(
+    prefix,
+    layout.chunks.map(({ tokens }) => tokens),
+  );
+  return [
+    { piece: layout.pieces[0]!, kv: prefix! },
+    ...layout.chunks.map((piece, i) => ({ piece, kv: made[i]! })),
+  ];
+}
+
+describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
+  test('computes all anew as a prompt that is read straight', async () => {
+    const { decoder, engine } = await open(name, { cuts: [1] });
+    const caches = await cachesOf(engine, LAYOUT);
+    const wanted = await straight(decoder, LAYOUT.ids);
+    const all = new Set(LAYOUT.ids.keys());
+    for (const results of [
+      await engine.prefill(LAYOUT, [], new Set()),
+      await engine.prefill(LAYOUT, caches, all),
+      await engine.prefill(LAYOUT, caches, new Set(), () => all),
+    ] satisfies Prefilled[]) {
+      expect(largest(results.hidden, wanted)).toBeLessThan(1e-4);
+      expect(results.computed).toBe(LAYOUT.tokens);
+      expect(results.slots.length).toBe(LAYOUT.tokens);
+    }
+  });
+
+  test('is exact where the caches are of what stands before them again', async () => {
+    const { decoder, engine } = await open(name, { masses: true });
+    const { chunks } = await engine.prefillWithStatistics(LAYOUT);
+    const results = await engine.prefill(LAYOUT, chunks, new Set());
+    expect(largest(results.hidden, await straight(decoder, LAYOUT.ids))).toBeLessThan(1e-4);
+    expect(results.computed).toBe(LAYOUT.tokens - chunks.reduce((sum, { kv }) => sum + kv.tokens, 0));
+  });
+
+  test('a chunk is the same wherever it was computed, and whatever beside', async () => {
+    const { engine } = await open(name);
+    const { chunks } = LAYOUT;
+    const alone = await Promise.all(
+      chunks.map(async ({ tokens }) => (await engine.computeChunks(undefined, [tokens]))[0]!),
+    );
+    const packed = await engine.computeChunks(
+      undefined,
+      chunks.map(({ tokens }) => tokens),
+    );
+    packed.forEach((chunk, i) => expect(inKeys(chunk, alone[i]!)).toBeLessThan(1e-4));
+    // Rotation is all that a place changes.
+    const { decoder } = await open(name);
+    const ids = [...chunks[0]!.tokens];
+    const positions = ids.map((_, i) => 1_000 + i);
+    const far = await decoder.step({ rows: decoder.embed(ids), positions, past: new KvSlots(decoder.shape) });
+    expect(largest(decoder.rope.turned(alone[0]!.keys, positions), far.kv[0]!.keys)).toBeLessThan(1e-4);
+    expect(largest(alone[0]!.values, far.kv[0]!.values)).toBeLessThan(1e-4);
+  });
+});
