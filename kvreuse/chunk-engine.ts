@@ -25,8 +25,17 @@ export interface Prefilled {
   readonly computed: number;
 }
 
+export interface PrefilledWithStatistics extends Prefilled {
+  readonly chunks: readonly (PlacedKv & { readonly statistics: ChunkStatistics })[];
+}
+
 /** Positions left to the rows at a cut; `undefined` keeps all. */
 export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
+
+/**
+ * Gives way after each run of the graph: whoever drives it may let others run, or leave it there.
+ */
+export type Steps<T> = AsyncGenerator<undefined, T, undefined>;
 
 /** Computes chunks by themselves, and prompts from chunks that are known. */
 export class ChunkEngine {
@@ -41,38 +50,17 @@ export class ChunkEngine {
    * 2024, Prepacking).
    * @param prefix what all of them stand behind
    */
-  async computeChunks(
+  async *computeChunks(
     prefix: ChunkKv | undefined,
     chunks: readonly (readonly number[])[],
-  ): Promise<ChunkKv[]> {
-    const made: ChunkKv[] = new Array<ChunkKv>(chunks.length);
-    let pack: number[] = [];
-    const flush = async () => {
-      const packed = await this.#computePack(
-        prefix,
-        pack.map((i) => chunks[i]!),
-      );
-      pack.forEach((i, at) => (made[i] = packed[at]!));
-      pack = [];
-    };
-    let rows = 0;
-    for (const [i, { length }] of chunks.entries()) {
-      if (pack.length > 0 && rows + length > ROWS) {
-        await flush();
-        rows = 0;
-      }
-      pack.push(i);
-      rows += length;
-    }
-    if (pack.length > 0) await flush();
+  ): Steps<ChunkKv[]> {
+    const made: ChunkKv[] = [];
+    for (const pack of packsOf(chunks)) made.push(...(yield* this.#computePack(prefix, pack)));
     return made;
   }
 
   /** @param chunks together no more rows than one run has, or a single one of any length */
-  async #computePack(
-    prefix: ChunkKv | undefined,
-    chunks: readonly (readonly number[])[],
-  ): Promise<ChunkKv[]> {
+  async *#computePack(prefix: ChunkKv | undefined, chunks: readonly (readonly number[])[]): Steps<ChunkKv[]> {
     const engine = this.#engine;
     const before = prefix?.tokens ?? 0;
     const owner = chunks.flatMap(({ length }, chunk) => new Array<number>(length).fill(chunk));
@@ -98,6 +86,7 @@ export class ChunkEngine {
       });
       outputs.push({ kv, rows: count });
       if (at + count < owner.length) slots.append(kv, count);
+      yield;
     }
     let first = 0;
     return chunks.map(({ length }) => {
@@ -114,12 +103,12 @@ export class ChunkEngine {
    * @param narrow where given: all rows are computed up to the engine's first cut, and from there on of those that caches
    * have only the ones that it returns
    */
-  async prefill(
+  async *prefill(
     layout: PromptLayout,
     caches: readonly PlacedKv[],
     anew: ReadonlySet<number>,
     narrow?: Narrow,
-  ): Promise<Prefilled> {
+  ): Steps<Prefilled> {
     const engine = this.#engine;
     const slots = new KvSlots(engine.shape);
     slots.reserve(layout.tokens);
@@ -134,7 +123,7 @@ export class ChunkEngine {
     if (!narrow) {
       for (const position of anew) live[position] = 0;
       const positions = all.filter((position) => live[position] === 0);
-      const hidden = await this.#compute(
+      const hidden = yield* this.#compute(
         slots,
         live,
         positions,
@@ -146,23 +135,19 @@ export class ChunkEngine {
     }
     const cached = live.slice();
     const known = this.#copy(slots, engine.parts[0]!.to - 1, layout.tokens);
-    const first = await this.#compute(slots, new Uint8Array(layout.tokens), all, engine.embed(ids), 0, 1);
+    const first = yield* this.#compute(slots, new Uint8Array(layout.tokens), all, engine.embed(ids), 0, 1);
     const kept = narrow({ rows: this.#deviations(known, slots, engine.parts[0]!.to - 1, cached) });
     for (const position of kept) cached[position] = 0;
     const positions = all.filter((position) => cached[position] === 0);
     const rows = picked(first, positions, engine.shape.width);
-    const hidden = await this.#compute(slots, cached, positions, rows, 1, parts);
+    const hidden = yield* this.#compute(slots, cached, positions, rows, 1, parts);
     return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
   }
 
   /**
    * The whole prompt, and of each chunk its keys and values as they are here, with what attention told.
    */
-  async prefillWithStatistics(
-    layout: PromptLayout,
-  ): Promise<
-    Prefilled & { readonly chunks: readonly (PlacedKv & { readonly statistics: ChunkStatistics })[] }
-  > {
+  async *prefillWithStatistics(layout: PromptLayout): Steps<PrefilledWithStatistics> {
     const engine = this.#engine;
     const { layers } = engine.shape;
     const slots = new KvSlots(engine.shape);
@@ -183,7 +168,7 @@ export class ChunkEngine {
           masses[positions[Math.floor(i / count) % positions.length]! * count + (i % count)]! +=
             part[i]! / layers;
     };
-    const hidden = await this.#compute(
+    const hidden = yield* this.#compute(
       slots,
       new Uint8Array(layout.tokens),
       ids.map((_, position) => position),
@@ -221,7 +206,7 @@ export class ChunkEngine {
   }
 
   /** Computes rows at ascending positions; each sees what lives before it. @returns what the last part put out */
-  async #compute(
+  async *#compute(
     slots: KvSlots,
     live: Uint8Array,
     positions: readonly number[],
@@ -233,7 +218,7 @@ export class ChunkEngine {
       readonly count: number;
       readonly onStep: (step: StepOutput, positions: readonly number[]) => void;
     },
-  ): Promise<Float32Array> {
+  ): Steps<Float32Array> {
     const { width } = this.#engine.shape;
     const seen = live.slice();
     const out = new Float32Array(rows.length);
@@ -256,6 +241,7 @@ export class ChunkEngine {
       for (const position of here) seen[position] = 1;
       out.set(step.hidden, at * width);
       statistics?.onStep(step, here);
+      yield;
     }
     return out;
   }
@@ -336,9 +322,26 @@ export class ChunkEngine {
   }
 }
 
+/** As many chunks together as one run has rows for; a longer one by itself. */
+function packsOf(chunks: readonly (readonly number[])[]): (readonly number[])[][] {
+  const packs: (readonly number[])[][] = [];
+  let rows = Infinity;
+  for (const chunk of chunks) {
+    if (rows + chunk.length > ROWS) {
+      packs.push([]);
+      rows = 0;
+    }
+    packs.at(-1)!.push(chunk);
+    rows += chunk.length;
+  }
+  return packs;
+}
+
 function picked(rows: Float32Array, places: readonly number[], width: number): Float32Array {
   const out = new Float32Array(places.length * width);
-  places.forEach((place, row) => out.set(rows.subarray(place * width, (place + 1) * width), row * width));
+  places.forEach((place, row) => {
+    out.set(rows.subarray(place * width, (place + 1) * width), row * width);
+  });
   return out;
 }
 

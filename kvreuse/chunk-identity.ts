@@ -12,14 +12,17 @@ const LAYOUT_VERSION = 1;
 export class ChunkIdentity {
   readonly #fingerprint: string;
 
-  /** @param fingerprint of model, tokenizer and rotation, as `fingerprintOf` makes it */
-  constructor(fingerprint: string) {
-    this.#fingerprint = fingerprint;
+  /** @param fingerprints of model, tokenizer and rotation, as `fingerprintsOf` makes them */
+  constructor(fingerprints: Readonly<Record<string, string>>) {
+    this.#fingerprint = JSON.stringify(Object.entries(fingerprints).sort());
   }
 
-  /** @param tenant keeps chunks of one tenant from another: that one is there tells that somebody has read it */
-  chunk(tokens: readonly number[], tenant = ''): string {
-    return hash('chunk', this.#fingerprint, tenant, Int32Array.from(tokens));
+  /**
+   * @param nth how often the same chunk stands before it in the prompt
+   * @param tenant keeps chunks of one tenant from another: that one is there tells that somebody has read it
+   */
+  chunk(tokens: readonly number[], { nth = 0, tenant = '' } = {}): string {
+    return hash('chunk', this.#fingerprint, tenant, String(nth), Int32Array.from(tokens));
   }
 
   /** Of a chunk as computed behind others. @param before ids of those, in order */
@@ -28,16 +31,19 @@ export class ChunkIdentity {
   }
 }
 
-/** @param weights a hash of the weights and their precision */
-export function fingerprintOf(weights: string, { shape, tokenizer }: Checkpoint, rope: Rope): string {
-  return hash(
-    `layout ${LAYOUT_VERSION}, halves`,
-    weights,
-    JSON.stringify([shape.layers, shape.kvHeads, shape.headSize]),
-    JSON.stringify(tokenizer),
-    Float32Array.from(rope.frequencies),
-    Float32Array.of(rope.factor),
-  );
+/** @param weights tells weights and their precision from others */
+export function fingerprintsOf(
+  weights: string,
+  { shape, tokenizer }: Checkpoint,
+  rope: Rope,
+): Readonly<Record<string, string>> {
+  return {
+    layout: `${LAYOUT_VERSION}`,
+    model: hash(weights, JSON.stringify([shape.layers, shape.kvHeads, shape.headSize])),
+    tokenizer: hash(JSON.stringify(tokenizer)),
+    // Halves of a head are its pairs.
+    rotation: hash('halves', Float32Array.from(rope.frequencies), Float32Array.of(rope.factor)),
+  };
 }
 
 function hash(...parts: readonly (string | Int32Array | Float32Array)[]): string {

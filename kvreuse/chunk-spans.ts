@@ -8,12 +8,21 @@ export interface ChunkSpan {
 const LABEL = /^(?:\[\d+\]|\(\d+\)|(?:Document|Source|Passage|Context) \d+:|\d+[.)])(?=\s)/;
 const BLANK = /[^\S\n]*\n[^\S\n]*\n\s*?(?=\S|[^\S\n]+\S)/g;
 
+/** Documents in tags, as Anthropic and others advise to write them. */
+const TAGGED = /<(document|source|passage|context|chunk|doc)\b[^<>\n]*>([^]*?)<\/\1>/g;
+
 /**
- * Chunks of a message: its paragraphs, or where they are labelled by number the documents between two labels. The
+ * Chunks of a message: documents in tags; where there are none, its paragraphs, or where they are labelled by number
+ * the documents between two labels. The
  * boundaries depend on the text at them alone, so a document makes the same chunks whatever stands around it. The last
  * paragraph is none: it is where a question stands.
  */
 export function chunkSpans(content: string): ChunkSpan[] {
+  const tagged = [...content.matchAll(TAGGED)].map(({ 0: whole, 1: tag, 2: text, index }) => {
+    const end = index + whole.length - `</${tag!}>`.length;
+    return { start: end - text!.trimStart().length, end: end - text!.length + text!.trimEnd().length };
+  });
+  if (tagged.length > 0) return tagged.filter(({ start, end }) => start < end);
   const starts = [0];
   for (const { index, 0: blank } of content.matchAll(BLANK)) starts.push(index + blank.length);
   if (starts.length === 1) return [];

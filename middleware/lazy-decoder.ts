@@ -1,4 +1,4 @@
-import { Decoder, type DecoderOptions } from '../models/decoder/decoder.js';
+import type { Decoder, DecoderOptions } from '../models/decoder/decoder.js';
 
 /** As much of a decoder as answering takes. */
 export type TextGenerator = Pick<Decoder, 'model' | 'generate'>;
@@ -6,14 +6,16 @@ export type TextGenerator = Pick<Decoder, 'model' | 'generate'>;
 /**
  * The decoder of one way in, loaded when first asked for. One that the caller loaded is used as it is, and stays open.
  */
-export class LazyDecoder {
+export class LazyDecoder<Options extends DecoderOptions = DecoderOptions> {
   readonly #given: TextGenerator | undefined;
-  readonly #options: DecoderOptions;
+  readonly #options: Options;
+  readonly #load: (options: Options) => Promise<Decoder>;
   #loaded: Promise<Decoder> | undefined;
 
-  constructor(given: TextGenerator | DecoderOptions = {}) {
+  constructor(given: TextGenerator | Options, load: (options: Options) => Promise<Decoder>) {
     this.#given = isGenerator(given) ? given : undefined;
-    this.#options = isGenerator(given) ? {} : given;
+    this.#options = isGenerator(given) ? ({} as Options) : given;
+    this.#load = load;
   }
 
   /** Tells decoders of different weights apart, before they are loaded too. */
@@ -24,7 +26,7 @@ export class LazyDecoder {
   /** @throws ConfigurationError, ModelError; what failed is tried again the next time */
   async load(): Promise<TextGenerator> {
     if (this.#given) return this.#given;
-    const loaded = (this.#loaded ??= Decoder.load(this.#options));
+    const loaded = (this.#loaded ??= this.#load(this.#options));
     try {
       return await loaded;
     } catch (error) {

@@ -1,4 +1,5 @@
 import { Counter, Histogram, Registry } from 'prom-client';
+import type { Reuse } from '../models/decoder/generation.js';
 
 /** Figures of one proxy, in a registry of its own. */
 export class Metrics {
@@ -21,6 +22,12 @@ export class Metrics {
     buckets: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000],
     registers: [this.#registry],
   });
+  readonly #promptTokens = new Counter({
+    name: 'ragpress_prompt_tokens_total',
+    help: 'Tokens of prompts that the local model read, by where their keys and values came from: reused, repaired or computed.',
+    labelNames: ['source'],
+    registers: [this.#registry],
+  });
   readonly #failures = new Counter({
     name: 'ragpress_failures_total',
     help: 'Failures by where they happened: compression (the original went out), latency_budget or upstream.',
@@ -38,6 +45,12 @@ export class Metrics {
     this.#tokens.inc({ when: 'before', counter }, before);
     this.#tokens.inc({ when: 'after', counter }, after);
     this.#milliseconds.observe(milliseconds);
+  }
+
+  countPrompt({ reused, repaired, computed }: Reuse): void {
+    this.#promptTokens.inc({ source: 'reused' }, reused);
+    this.#promptTokens.inc({ source: 'repaired' }, repaired);
+    this.#promptTokens.inc({ source: 'computed' }, computed);
   }
 
   countFailure(where: 'compression' | 'latency_budget' | 'upstream'): void {

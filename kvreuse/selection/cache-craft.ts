@@ -25,6 +25,7 @@ export function cacheCraft({
   positive('cacheCraft.whole', whole, 1);
   return {
     name: `cachecraft-${alpha}`,
+    versions: 'in-context',
     select: (chunks) =>
       chunks.map((chunk) => {
         const { piece, statistics } = chunk;
@@ -43,7 +44,7 @@ export function cacheCraft({
 }
 
 /** Cache fix overhead (equation 12): the share of a chunk that is to be computed anew. */
-export function cfo({ before, madeBehind, statistics }: CachedChunk, alpha: number, floor: number): number {
+function cfo({ before, madeBehind, statistics }: CachedChunk, alpha: number, floor: number): number {
   if (!statistics || madeBehind.length === 0) return before.length === 0 ? 0 : floor;
   return Math.min(
     1,

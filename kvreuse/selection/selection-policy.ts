@@ -33,6 +33,11 @@ export interface Deviations {
 export interface SelectionPolicy {
   /** Stands in reports and in what the correctness gate remembers. */
   readonly name: string;
+  /**
+   * What versions of a chunk it chooses among: `alone`, the default, the one that was computed behind the prefix and
+   * blind to other chunks; `in-context`, those that whole prompts left, with their statistics.
+   */
+  readonly versions?: 'alone' | 'in-context';
   /** Positions to compute, of each chunk; `whole`: all of them, the chunk's cache is of no use here. */
   select(chunks: readonly CachedChunk[]): readonly (readonly number[] | 'whole')[];
   /**

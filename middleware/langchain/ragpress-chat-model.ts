@@ -6,7 +6,7 @@ import {
 } from '@langchain/core/language_models/chat_models';
 import { AIMessage, AIMessageChunk, type BaseMessage, type UsageMetadata } from '@langchain/core/messages';
 import { ChatGenerationChunk, type ChatResult } from '@langchain/core/outputs';
-import type { DecoderOptions } from '../../models/decoder/decoder.js';
+import { Decoder, type DecoderOptions } from '../../models/decoder/decoder.js';
 import { generateSettingsSchema } from '../../models/decoder/generate-settings.js';
 import type {
   ChatMessage,
@@ -49,7 +49,7 @@ export class RagpressChatModel extends BaseChatModel<RagpressChatModelCallOption
   /** @throws ConfigurationError */
   constructor({ decoder, ...fields }: RagpressChatModelParams = {}) {
     super(fields);
-    this.#decoder = new LazyDecoder(decoder);
+    this.#decoder = new LazyDecoder(decoder ?? {}, (options) => Decoder.load(options));
     this.#options = answerOptions(fields);
     validate(generateSettingsSchema, this.#options);
   }

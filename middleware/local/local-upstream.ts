@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
-import type { DecoderOptions } from '../../models/decoder/decoder.js';
+import { ChunkDecoder, type ChunkDecoderOptions } from '../../kvreuse/chunk-decoder.js';
 import { LazyDecoder, type TextGenerator } from '../lazy-decoder.js';
+import type { Metrics } from '../metrics.js';
 import { readBody } from '../proxy/read-body.js';
 import { UpstreamError, type Destination, type Forwarding } from '../proxy/upstream.js';
 import { answerTo, ApiError, MODEL_FAILURE } from './api-error.js';
@@ -10,17 +11,20 @@ import { Reply } from './reply.js';
 
 /**
  * The embedded decoder in the place of an API. Requests are answered where they arrive: a server of its own would need a
- * port, which is open to whoever does not know the proxy's key, and a copy of every request and answer.
+ * port, which is open to whoever does not know the proxy's key, and a copy of every request and answer. Documents that
+ * it has read are kept, and read from there in later requests.
  */
 export class LocalUpstream implements Destination {
-  readonly #decoder: LazyDecoder;
+  readonly #decoder: LazyDecoder<ChunkDecoderOptions>;
+  readonly #metrics: Metrics;
   readonly #bodyLimit: number;
   readonly #underWay = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
   /** @param bodyLimit in bytes */
-  constructor(decoder: TextGenerator | DecoderOptions | undefined, bodyLimit: number) {
-    this.#decoder = new LazyDecoder(decoder);
+  constructor(decoder: TextGenerator | ChunkDecoderOptions = {}, bodyLimit: number, metrics: Metrics) {
+    this.#decoder = new LazyDecoder(decoder, (options) => ChunkDecoder.load(options));
+    this.#metrics = metrics;
     this.#bodyLimit = bodyLimit;
   }
 
@@ -49,7 +53,7 @@ export class LocalUpstream implements Destination {
     const reply = new Reply(response, headers, signal);
     let decoder: TextGenerator | undefined;
     try {
-      decoder = await this.#decoder.load();
+      decoder = this.#counted(await this.#decoder.load());
       const read = () => this.#read(request, body);
       await answerLocally(decoder, { method: request.method ?? 'GET', path, read, signal }, reply);
     } catch (error) {
@@ -58,6 +62,22 @@ export class LocalUpstream implements Destination {
       reply.error(answer, error instanceof ApiError ? error.headers : {});
       if (answer.status >= 500) throw error;
     }
+  }
+
+  #counted(decoder: TextGenerator): TextGenerator {
+    return {
+      model: decoder.model,
+      generate: (input, options) => {
+        const generation = decoder.generate(input, options);
+        generation.result.then(
+          ({ promptTokens, reuse }) => {
+            this.#metrics.countPrompt(reuse ?? { reused: 0, repaired: 0, computed: promptTokens });
+          },
+          () => undefined, // Whoever reads the result is told.
+        );
+        return generation;
+      },
+    };
   }
 
   async #read(request: IncomingMessage, body: Buffer | Readable | undefined): Promise<Buffer> {

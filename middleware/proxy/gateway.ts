@@ -43,7 +43,7 @@ export class Gateway {
     this.#settings = settings;
     this.#upstream =
       upstream === 'local'
-        ? new LocalUpstream(decoder, bodyLimit)
+        ? new LocalUpstream(decoder, bodyLimit, this.metrics)
         : new Upstream(upstream, { connect: connectTimeout, response: responseTimeout });
     // A tenth of the time is left to put together what has been reached.
     const deadline = 0.9 * latencyBudget;

@@ -1,7 +1,7 @@
 import { pino, type Logger } from 'pino';
 import { z } from 'zod';
 import { Pipeline, type PipelineOptions } from '../../compressors/index.js';
-import type { DecoderOptions } from '../../models/decoder/decoder.js';
+import type { ChunkDecoderOptions } from '../../kvreuse/chunk-decoder.js';
 import { validate } from '../../settings/validate.js';
 import type { TextGenerator } from '../lazy-decoder.js';
 
@@ -12,7 +12,7 @@ export interface ForwardOptions {
    */
   readonly upstream: string | URL;
   /** Which decoder answers with the upstream `local`: one that is loaded, or options for it. Default `smollm2`. */
-  readonly decoder?: TextGenerator | DecoderOptions;
+  readonly decoder?: TextGenerator | ChunkDecoderOptions;
   /**
    * A pipeline, or options for those that are made: one for each preset and tokenizer that requests name. Its budget
    * is a ceiling for the documents of one message. Without a `model` tokens are counted by each request's own.
@@ -61,7 +61,7 @@ const settingsSchema = z
       )
       .transform((upstream) => (upstream === 'local' ? upstream : new URL(upstream))),
     decoder: z
-      .custom<TextGenerator | DecoderOptions>(
+      .custom<TextGenerator | ChunkDecoderOptions>(
         (value) => typeof value === 'object' && value !== null,
         'give a decoder or options for one',
       )

@@ -44,31 +44,52 @@ export class ChatTemplate {
    * @throws ModelError `unsupported` where the template refuses the messages
    */
   encode(messages: readonly ChatMessage[]): number[] {
+    return this.encodeInPieces(messages, () => []).flat();
+  }
+
+  /**
+   * The same in pieces that are turned to tokens by themselves.
+   * @param cutsOf where a message's content is cut, in code units, ascending
+   * @returns a piece more than there are cuts, in order; some may be empty
+   */
+  encodeInPieces(
+    messages: readonly ChatMessage[],
+    cutsOf: (content: string, message: number) => readonly number[],
+  ): number[][] {
     const pattern = this.#special;
-    const mark = unusedCharacter(messages.map(({ content }) => content).join(''));
-    const marked = messages.map(({ role, content }) => ({
-      role,
-      content: pattern ? content.replace(pattern, (name) => name[0]! + mark + name.slice(1)) : content,
-    }));
+    const [mark, cut] = unusedCharacters(messages.map(({ content }) => content).join(''));
+    const marked = messages.map(({ role, content }, message) => {
+      const parts: string[] = [];
+      let start = 0;
+      for (const end of [...cutsOf(content, message), content.length]) {
+        const part = content.slice(start, end);
+        parts.push(pattern ? part.replace(pattern, (name) => name[0]! + mark + name.slice(1)) : part);
+        start = end;
+      }
+      return { role, content: parts.join(cut) };
+    });
     let text: string;
     try {
       text = this.#template.render({ ...this.#names, messages: marked, add_generation_prompt: true });
     } catch (error) {
       throw this.#fault(error);
     }
-    const ids: number[] = [];
-    const add = (part: string) => {
-      for (const id of this.#tokenizer.encode(part.replaceAll(mark, ''))) ids.push(id);
+    const pieces: number[][] = [[]];
+    const add = (text: string) => {
+      text.split(cut).forEach((part, i) => {
+        if (i > 0) pieces.push([]);
+        for (const id of this.#tokenizer.encode(part.replaceAll(mark, ''))) pieces.at(-1)!.push(id);
+      });
     };
     let start = 0;
     if (pattern)
       for (const { 0: name, index } of text.matchAll(pattern)) {
         add(text.slice(start, index));
-        ids.push(this.#tokenizer.specialIds.get(name)!);
+        pieces.at(-1)!.push(this.#tokenizer.specialIds.get(name)!);
         start = index + name.length;
       }
     add(text.slice(start));
-    return ids;
+    return pieces;
   }
 
   #fault(error: unknown): ModelError {
@@ -88,9 +109,10 @@ function anyOf(names: string[]): RegExp | undefined {
   return new RegExp(longest.map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|'), 'g');
 }
 
-/** Of the private use area. */
-function unusedCharacter(text: string): string {
-  let code = 0xe000;
-  while (text.includes(String.fromCharCode(code))) code++;
-  return String.fromCharCode(code);
+/** Two of the private use area. */
+function unusedCharacters(text: string): [string, string] {
+  const unused: string[] = [];
+  for (let code = 0xe000; unused.length < 2; code++)
+    if (!text.includes(String.fromCharCode(code))) unused.push(String.fromCharCode(code));
+  return unused as [string, string];
 }

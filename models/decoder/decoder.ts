@@ -9,7 +9,7 @@ import { endNativeTurns, nativeTurns } from '../native-turn.js';
 import { packageRoot } from '../package-root.js';
 import { ModelRegistry } from '../registry.js';
 import type { Precision } from './decoder-engine.js';
-import type { DecoderDescription, Fault, FromWorker, ToWorker, WorkerSettings } from './decoder-worker.js';
+import type { DecoderDescription, Fault, FromWorker, ToWorker, WorkerSettings } from './serve-decoder.js';
 import { generateSettingsSchema } from './generate-settings.js';
 import type { DecoderInput, GenerateOptions, Generation, GenerationResult } from './generation.js';
 
@@ -19,6 +19,7 @@ export type {
   GenerateOptions,
   Generation,
   GenerationResult,
+  Reuse,
 } from './generation.js';
 
 export interface DecoderOptions {
@@ -98,11 +99,8 @@ export class Decoder {
   #next = 0;
   #fault: ModelError | undefined;
 
-  private constructor(
-    model: string,
-    worker: Worker,
-    { contextTokens, width, vocabulary }: DecoderDescription,
-  ) {
+  protected constructor({ model, worker, description }: StartedDecoder) {
+    const { contextTokens, width, vocabulary } = description;
     this.model = model;
     this.contextTokens = contextTokens;
     this.width = width;
@@ -129,38 +127,7 @@ export class Decoder {
    * @throws ConfigurationError; ModelError `missing`, `damaged`, or `unsupported` for what is not run here
    */
   static async load(options: DecoderOptions = {}): Promise<Decoder> {
-    const { model, folder, registry, threads, precision, contextTokens, cacheMegabytes } = validate(
-      optionsSchema,
-      options,
-      'decoder',
-    );
-    const found =
-      folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
-    const settings: WorkerSettings = {
-      folder: found?.folder ?? folder!,
-      threads,
-      precision,
-      contextTokens,
-      cacheBytes: cacheMegabytes * 1e6,
-      turns: nativeTurns(),
-    };
-    const name = found?.name ?? folder!;
-    const worker = new Worker(join(packageRoot, 'dist', 'models', 'decoder', 'decoder-worker.js'), {
-      workerData: settings,
-      // What the process was started with, such as --input-type, need not suit a thread.
-      execArgv: [],
-    });
-    worker.once('exit', () => {
-      endNativeTurns(settings.turns);
-    });
-    const description = await new Promise<DecoderDescription>((resolve, reject) => {
-      worker.once('message', (message: FromWorker) => {
-        if (message.type === 'ready') resolve(message.description);
-        else if (message.type === 'fault') reject(toError(name, message.fault));
-      });
-      worker.once('error', reject);
-    });
-    return new Decoder(name, worker, description);
+    return new Decoder(await startDecoder('models/decoder/decoder-worker.js', options));
   }
 
   /**
@@ -224,6 +191,13 @@ export class Decoder {
     await this.#ended;
   }
 
+  /** Asks the reader of prompts in its thread. */
+  protected ask(question: unknown): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#send((id) => ({ type: 'ask', id, question }), { resolve, reject });
+    });
+  }
+
   #check(input: DecoderInput): void {
     validate(inputSchema, input, 'input');
     if ('embeds' in input && input.embeds.length % this.width !== 0)
@@ -261,7 +235,7 @@ export class Decoder {
     }
     this.#forget(message.id!);
     if (message.type === 'fault') request.reject(toError(this.model, message.fault));
-    else request.resolve((message.type === 'end' ? message.result : message.tokens) as never);
+    else request.resolve((message.type === 'end' ? message.result : message.answer) as never);
   }
 
   #abort(id: number, reason: unknown): void {
@@ -283,6 +257,58 @@ export class Decoder {
     for (const request of this.#requests.values()) request.reject(fault);
     this.#requests.clear();
   }
+}
+
+/** A thread with a decoder in it. */
+export interface StartedDecoder {
+  readonly model: string;
+  readonly worker: Worker;
+  readonly description: DecoderDescription;
+}
+
+/**
+ * @param file of the thread, under dist/
+ * @param reading for the thread's reader of prompts
+ * @throws as `Decoder.load`
+ */
+export async function startDecoder(
+  file: string,
+  options: DecoderOptions,
+  reading?: unknown,
+): Promise<StartedDecoder> {
+  const { model, folder, registry, threads, precision, contextTokens, cacheMegabytes } = validate(
+    optionsSchema,
+    options,
+    'decoder',
+  );
+  const found =
+    folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
+  const settings: WorkerSettings = {
+    folder: found?.folder ?? folder!,
+    threads,
+    precision,
+    contextTokens,
+    cacheBytes: cacheMegabytes * 1e6,
+    turns: nativeTurns(),
+    reading,
+  };
+  const name = found?.name ?? folder!;
+  const worker = new Worker(join(packageRoot, 'dist', ...file.split('/')), {
+    workerData: settings,
+    // What the process was started with, such as --input-type, need not suit a thread.
+    execArgv: [],
+  });
+  worker.once('exit', () => {
+    endNativeTurns(settings.turns);
+  });
+  const description = await new Promise<DecoderDescription>((resolve, reject) => {
+    worker.once('message', (message: FromWorker) => {
+      if (message.type === 'ready') resolve(message.description);
+      else if (message.type === 'fault') reject(toError(name, message.fault));
+    });
+    worker.once('error', reject);
+  });
+  return { model: name, worker, description };
 }
 
 async function find(

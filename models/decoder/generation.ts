@@ -34,6 +34,15 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What became of a prompt's tokens where chunks are kept (`ragpress/kvreuse`). */
+export interface Reuse {
+  /** Their keys and values came from caches as they are. */
+  readonly reused: number;
+  /** They came from caches and were computed anew. */
+  readonly repaired: number;
+  readonly computed: number;
+}
+
 export interface GenerationResult {
   readonly text: string;
   /** `stop`: the model ended, or a stop string came; `length`: maxTokens or the end of the context. */
@@ -42,6 +51,8 @@ export interface GenerationResult {
   readonly completionTokens: number;
   /** From when the request was taken up, waiting for others left out. */
   readonly milliseconds: { readonly firstToken: number; readonly total: number };
+  /** Where chunks of prompts are kept, and this prompt was read from them. */
+  readonly reuse?: Reuse;
 }
 
 /** Text as it is generated, in pieces that never cut a character; and all of it at the end. */

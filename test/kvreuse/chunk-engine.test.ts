@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ChunkEngine, type PlacedKv, type Prefilled } from '../../kvreuse/chunk-engine.js';
 import { PromptLayout, type PromptPiece } from '../../kvreuse/prompt-layout.js';
+import { finish } from './finish.js';
 import { openCheckpoint } from '../../models/decoder/checkpoint.js';
 import { DecoderEngine, type EngineOptions } from '../../models/decoder/decoder-engine.js';
 import { KvSlots } from '../../models/decoder/kv-slots.js';
@@ -44,10 +45,12 @@ const LAYOUT = new PromptLayout([
 ]);
 
 async function cachesOf(engine: ChunkEngine, layout: PromptLayout): Promise<PlacedKv[]> {
-  const [prefix] = await engine.computeChunks(undefined, [layout.pieces[0]!.tokens]);
-  const made = await engine.computeChunks(
-    prefix,
-    layout.chunks.map(({ tokens }) => tokens),
+  const [prefix] = await finish(engine.computeChunks(undefined, [layout.pieces[0]!.tokens]));
+  const made = await finish(
+    engine.computeChunks(
+      prefix,
+      layout.chunks.map(({ tokens }) => tokens),
+    ),
   );
   return [
     { piece: layout.pieces[0]!, kv: prefix! },
@@ -62,9 +65,9 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     const wanted = await straight(decoder, LAYOUT.ids);
     const all = new Set(LAYOUT.ids.keys());
     for (const results of [
-      await engine.prefill(LAYOUT, [], new Set()),
-      await engine.prefill(LAYOUT, caches, all),
-      await engine.prefill(LAYOUT, caches, new Set(), () => all),
+      await finish(engine.prefill(LAYOUT, [], new Set())),
+      await finish(engine.prefill(LAYOUT, caches, all)),
+      await finish(engine.prefill(LAYOUT, caches, new Set(), () => all)),
     ] satisfies Prefilled[]) {
       expect(largest(results.hidden, wanted)).toBeLessThan(1e-4);
       expect(results.computed).toBe(LAYOUT.tokens);
@@ -74,8 +77,8 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
 
   test('is exact where the caches are of what stands before them again', async () => {
     const { decoder, engine } = await open(name, { masses: true });
-    const { chunks } = await engine.prefillWithStatistics(LAYOUT);
-    const results = await engine.prefill(LAYOUT, chunks, new Set());
+    const { chunks } = await finish(engine.prefillWithStatistics(LAYOUT));
+    const results = await finish(engine.prefill(LAYOUT, chunks, new Set()));
     expect(largest(results.hidden, await straight(decoder, LAYOUT.ids))).toBeLessThan(1e-4);
     expect(results.computed).toBe(LAYOUT.tokens - chunks.reduce((sum, { kv }) => sum + kv.tokens, 0));
   });
@@ -84,13 +87,17 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     const { engine } = await open(name);
     const { chunks } = LAYOUT;
     const alone = await Promise.all(
-      chunks.map(async ({ tokens }) => (await engine.computeChunks(undefined, [tokens]))[0]!),
+      chunks.map(async ({ tokens }) => (await finish(engine.computeChunks(undefined, [tokens])))[0]!),
     );
-    const packed = await engine.computeChunks(
-      undefined,
-      chunks.map(({ tokens }) => tokens),
+    const packed = await finish(
+      engine.computeChunks(
+        undefined,
+        chunks.map(({ tokens }) => tokens),
+      ),
     );
-    packed.forEach((chunk, i) => expect(inKeys(chunk, alone[i]!)).toBeLessThan(1e-4));
+    packed.forEach((chunk, i) => {
+      expect(inKeys(chunk, alone[i]!)).toBeLessThan(1e-4);
+    });
     // Rotation is all that a place changes.
     const { decoder } = await open(name);
     const ids = [...chunks[0]!.tokens];

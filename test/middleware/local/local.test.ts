@@ -15,6 +15,7 @@ import { ModelError } from '../../../models/model-error.js';
 import { ConfigurationError } from '../../../settings/configuration-error.js';
 import { serve as serveFromSource } from '../../../middleware/proxy.js';
 import type { TextGenerator } from '../../../middleware/lazy-decoder.js';
+import type { Usage } from '../../../middleware/local/usage.js';
 import { ferry, prompts, yard } from '../requests/prompts.js';
 import { scriptedGenerator } from './scripted-generator.js';
 
@@ -91,6 +92,27 @@ describe('the embedded model', { timeout: 120_000 }, () => {
     expect(data.usage!.prompt_tokens).toBeLessThan(uncompressed.usage!.prompt_tokens);
     expect(data.usage!.completion_tokens).toBeLessThanOrEqual(32);
     expect(data.usage!.total_tokens).toBe(data.usage!.prompt_tokens + data.usage!.completion_tokens);
+  });
+
+  test('reads documents that it has read before from their caches, and says how many tokens those were', async () => {
+    const ask = (first: string, second: string, question: string) =>
+      client.chat.completions.create(
+        {
+          model: 'any',
+          messages: user(`[1] ${first}\n\n[2] ${second}\n\nQuestion: ${question}`),
+          max_completion_tokens: 4,
+        },
+        { headers: { 'x-ragpress-bypass': '1' } },
+      );
+    const reuseOf = ({ usage }: OpenAI.ChatCompletion) => (usage as Usage).ragpress!;
+    const fresh = await ask(ferry, yard, 'when was the Rowan built?');
+    expect(reuseOf(fresh).computed_tokens).toBeGreaterThan(0.5 * fresh.usage!.prompt_tokens);
+    const known = await ask(yard, ferry, 'what does a single cost?');
+    const { reused_tokens, repaired_tokens, computed_tokens } = reuseOf(known);
+    expect(reused_tokens).toBeGreaterThan(0.7 * known.usage!.prompt_tokens);
+    expect(reused_tokens + repaired_tokens + computed_tokens).toBe(known.usage!.prompt_tokens);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toMatch(/ragpress_prompt_tokens_total\{source="reused"\} [1-9]/);
   });
 
   test('streams the same answer in pieces, and its usage where it is asked for', async () => {

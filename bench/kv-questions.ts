@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { ChatTemplate } from '../models/decoder/chat-template.js';
+import { readerMessages } from '../models/decoder/reader-prompt.js';
+import { chatLayout } from '../kvreuse/chat-layout.js';
+import type { PromptLayout } from '../kvreuse/prompt-layout.js';
+import { sharedData } from '../test/shared-data.js';
+import type { ReaderQuestion } from './reader.js';
+
+const CHUNKS = 6;
+/** Tokens of a chunk. */
+const [SHORTEST, LONGEST] = [100, 400];
+
+/** A question over six documents. */
+export interface KvQuestion {
+  readonly answers: readonly string[];
+  readonly layout: PromptLayout;
+  /** The same chunks in another order, as an earlier request had them, with another question. */
+  readonly earlier: PromptLayout;
+}
+
+/**
+ * Dev questions of nq and hotpot by turns whose documents make six chunks of 100 to 400 tokens, those that answer among
+ * them.
+ */
+export function kvQuestions(template: ChatTemplate, count: number): KvQuestion[] {
+  const sets = ['nq', 'hotpot', 'hotpot-answer', 'qed'].map((set) =>
+    gunzipSync(readFileSync(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)))
+      .toString('utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as ReaderQuestion)
+      .filter(({ answers }) => answers.length > 0),
+  );
+  const questions: KvQuestion[] = [];
+  for (let i = 0; questions.length < count && sets.some((rows) => i < rows.length); i++)
+    for (const rows of sets) {
+      const question = rows[i] && questionOf(template, rows[i]!, rows[(i + 1) % rows.length]!.question);
+      if (question && questions.length < count) questions.push(question);
+    }
+  return questions;
+}
+
+function questionOf(template: ChatTemplate, row: ReaderQuestion, other: string): KvQuestion | undefined {
+  const gold = new Set(row.evidence.map(([document]) => document));
+  const texts = row.documents.map(({ title, sentences }) => {
+    const text = sentences.map((sentence) => sentence.trim()).join(' ');
+    return `${title}\n${text}`;
+  });
+  const layoutOf = (places: readonly number[], question: string) => {
+    const context = places.map((place, i) => `[${i + 1}] ${texts[place]!}`).join('\n\n');
+    return chatLayout(template, readerMessages(question, context));
+  };
+  const fits = (place: number) => {
+    const { length } = layoutOf([place], '').chunks[0]?.tokens ?? [];
+    return length >= SHORTEST && length <= LONGEST;
+  };
+  const fitting = [...texts.keys()].filter(fits);
+  if ([...gold].some((place) => !fitting.includes(place))) return undefined;
+  const others = fitting.filter((place) => !gold.has(place)).slice(0, CHUNKS - gold.size);
+  const chosen = [...gold, ...others].sort((a, b) => a - b);
+  if (chosen.length !== CHUNKS) return undefined;
+  const turned = [3, 0, 5, 1, 4, 2].map((i) => chosen[i]!);
+  return { answers: row.answers, layout: layoutOf(chosen, row.question), earlier: layoutOf(turned, other) };
+}

@@ -1,0 +1,301 @@
+import { availableParallelism, cpus } from 'node:os';
+import { openCheckpoint } from '../models/decoder/checkpoint.js';
+import { ChatTemplate } from '../models/decoder/chat-template.js';
+import { DecoderEngine } from '../models/decoder/decoder-engine.js';
+import type { KvSlots } from '../models/decoder/kv-slots.js';
+import { ModelRegistry } from '../models/registry.js';
+import { Tokenizer } from '../models/tokenizer.js';
+import { ChunkEngine, type PlacedKv, type Prefilled, type Steps } from '../kvreuse/chunk-engine.js';
+import type { ChunkKv } from '../kvreuse/chunk-kv.js';
+import { encodeRecord, memorySource, RecordReader } from '../kvreuse/chunk-record.js';
+import { CODEC_NAMES, codecNamed } from '../kvreuse/codecs/codec-named.js';
+import type { PlacedPiece, PromptLayout } from '../kvreuse/prompt-layout.js';
+import { cacheBlend } from '../kvreuse/selection/cache-blend.js';
+import { cacheCraft } from '../kvreuse/selection/cache-craft.js';
+import { full } from '../kvreuse/selection/full.js';
+import { legoLink } from '../kvreuse/selection/lego-link.js';
+import { none } from '../kvreuse/selection/none.js';
+import type { CachedChunk, SelectionPolicy } from '../kvreuse/selection/selection-policy.js';
+import { kvQuestions, type KvQuestion } from './kv-questions.js';
+import { holdsAnswer } from './reader.js';
+
+const THREADS = Math.min(2, availableParallelism());
+/** As the local server does. */
+const ANSWER_TOKENS = 24;
+const CUT = 2;
+
+/** Everything that measuring takes, on one model. */
+export interface KvLab {
+  readonly decoder: DecoderEngine;
+  readonly engine: ChunkEngine;
+  readonly tokenizer: Tokenizer;
+  readonly ends: readonly number[];
+  questions(count: number): KvQuestion[];
+}
+
+export interface PolicyFigures {
+  readonly policy: string;
+  /** Share of all tokens of the prompt that were computed anew, those between chunks and after them included. */
+  readonly computed: number;
+  /** Share of the chunks' tokens. */
+  readonly recomputed: number;
+  /** Times sooner than the same prompt read whole, to the first token. */
+  readonly ttftVsFull: number;
+  /** Nats, of the first token, mean. */
+  readonly kl: number;
+  readonly top1: number;
+  /** Share of answers that hold the right one; undefined where none were generated. */
+  readonly answers: number | undefined;
+  readonly answersFull: number | undefined;
+  readonly questions: number;
+}
+
+export async function openLab(folder: string | undefined): Promise<KvLab> {
+  const path = folder ?? (await new ModelRegistry().resolve('smollm2')).folder;
+  const checkpoint = await openCheckpoint(path);
+  const tokenizer = Tokenizer.of(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+  const template = new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, {});
+  const options = { threads: THREADS, precision: 'int8', cuts: [CUT], masses: true } as const;
+  const decoder = await DecoderEngine.open(checkpoint, options);
+  await checkpoint.close();
+  return {
+    decoder,
+    engine: new ChunkEngine(decoder),
+    tokenizer,
+    ends: checkpoint.ends,
+    questions: (count) => kvQuestions(template, count),
+  };
+}
+
+/** Policies by what is measured of them: `all` for one picture over the recomputed share. */
+export function policies(which: 'headline' | 'all'): SelectionPolicy[] {
+  const headline = [none(), legoLink(16), cacheBlend(0.15), cacheCraft({ alpha: 0.25 })];
+  if (which === 'headline') return headline;
+  return [
+    none(),
+    ...[4, 16, 32, 64].map((tokens) => legoLink(tokens)),
+    ...[0.05, 0.15, 0.3, 0.5].map((share) => cacheBlend(share)),
+    ...[0.1, 0.25, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1 })),
+    full(),
+  ];
+}
+
+/** Six known chunks in a new order, by each policy, beside the same prompts read whole. */
+export async function measurePolicies(
+  lab: KvLab,
+  questions: readonly KvQuestion[],
+  chosen: readonly SelectionPolicy[],
+  withAnswers: (policy: SelectionPolicy) => boolean,
+): Promise<PolicyFigures[]> {
+  const { engine } = lab;
+  const sums = new Map(chosen.map((policy) => [policy, newSums()]));
+  const isAnswered = chosen.some(withAnswers);
+  for (const { layout, earlier, answers } of questions) {
+    const start = performance.now();
+    const whole = await finish(engine.prefill(layout, [], new Set()));
+    const expected = logSoftmax(await engine.logits(whole.hidden));
+    const fullMs = performance.now() - start;
+    const told = isAnswered ? await answer(lab, whole, layout.tokens) : '';
+    const alone = await aloneOf(engine, layout);
+    const inContext = chosen.some(({ versions }) => versions === 'in-context')
+      ? await inContextOf(engine, layout, earlier)
+      : [];
+    for (const policy of chosen) {
+      const cached = policy.versions === 'in-context' ? inContext : alone.chunks;
+      const began = performance.now();
+      const anew = positionsOf(cached, policy.select(cached));
+      const narrow = policy.selectByDeviation;
+      const prompt = await finish(
+        engine.prefill(
+          layout,
+          [alone.prefix, ...cached],
+          anew,
+          narrow && ((deviations) => new Set(narrow.call(policy, cached, deviations).flat())),
+        ),
+      );
+      const logits = logSoftmax(await engine.logits(prompt.hidden));
+      const milliseconds = performance.now() - began;
+      const of = sums.get(policy)!;
+      const tokens = cached.reduce((sum, { kv }) => sum + kv.tokens, 0);
+      of.kl += divergence(expected, logits);
+      of.top1 += Number(best(expected) === best(logits));
+      of.computed += prompt.computed / layout.tokens;
+      of.recomputed += (prompt.computed - (layout.tokens - tokens - alone.prefix.kv.tokens)) / tokens;
+      of.full += fullMs;
+      of.own += milliseconds;
+      if (!withAnswers(policy)) continue;
+      of.right += Number(holdsAnswer(await answer(lab, prompt, layout.tokens), answers));
+      of.rightFull += Number(holdsAnswer(told, answers));
+    }
+  }
+  const mean = (sum: number) => sum / questions.length;
+  return chosen.map((policy) => {
+    const of = sums.get(policy)!;
+    const isTold = withAnswers(policy);
+    return {
+      policy: policy.name,
+      computed: mean(of.computed),
+      recomputed: mean(of.recomputed),
+      ttftVsFull: of.full / of.own,
+      kl: mean(of.kl),
+      top1: mean(of.top1),
+      answers: isTold ? mean(of.right) : undefined,
+      answersFull: isTold ? mean(of.rightFull) : undefined,
+      questions: questions.length,
+    };
+  });
+}
+
+export interface CodecFigures {
+  readonly name: string;
+  /** Times smaller than float32, the record's header included. */
+  readonly ratio: number;
+  /** What the first token's KL to the whole prompt grows by, mean. */
+  readonly klAdded: number;
+}
+
+/** Each codec under the policy that repairs nothing. */
+export async function measureCodecs(lab: KvLab, questions: readonly KvQuestion[]): Promise<CodecFigures[]> {
+  const { engine } = lab;
+  const sums = new Map(CODEC_NAMES.map((name) => [name, { bytes: 0, plain: 0, kl: 0 }]));
+  let exact = 0;
+  for (const { layout } of questions) {
+    const whole = await finish(engine.prefill(layout, [], new Set()));
+    const expected = logSoftmax(await engine.logits(whole.hidden));
+    const { prefix, chunks } = await aloneOf(engine, layout);
+    const klOf = async (placed: readonly PlacedKv[]) => {
+      const { hidden } = await finish(engine.prefill(layout, placed, new Set()));
+      return divergence(expected, logSoftmax(await engine.logits(hidden)));
+    };
+    exact += await klOf([prefix, ...chunks]);
+    for (const [name, of] of sums) {
+      const placed: PlacedKv[] = [];
+      for (const { piece, kv } of [prefix, ...chunks]) {
+        const record = encodeRecord(
+          { chunkId: '', versionId: '', fingerprints: {}, tokenIds: piece.tokens, statistics: {} },
+          kv,
+          codecNamed(name),
+        );
+        of.bytes += record.length;
+        of.plain += kv.keys.byteLength + kv.values.byteLength;
+        placed.push({ piece, kv: await (await RecordReader.open(memorySource(record))).readAll() });
+      }
+      of.kl += await klOf(placed);
+    }
+  }
+  return [...sums].map(([name, { bytes, plain, kl }]) => ({
+    name,
+    ratio: plain / bytes,
+    klAdded: (kl - exact) / questions.length,
+  }));
+}
+
+export function processor(): string {
+  return cpus()[0]?.model ?? 'unknown';
+}
+
+type Alone = { readonly prefix: PlacedKv; readonly chunks: readonly (CachedChunk & PlacedKv)[] };
+
+async function aloneOf(engine: ChunkEngine, layout: PromptLayout): Promise<Alone> {
+  const first = layout.pieces[0]!;
+  const [prefix] = await finish(engine.computeChunks(undefined, [first.tokens]));
+  const kvs = await finish(
+    engine.computeChunks(
+      prefix,
+      layout.chunks.map(({ tokens }) => tokens),
+    ),
+  );
+  return {
+    prefix: { piece: first, kv: prefix! },
+    chunks: layout.chunks.map((piece, i) => cachedChunk(layout, i, piece, kvs[i]!)),
+  };
+}
+
+/** As an earlier prompt left them. */
+async function inContextOf(
+  engine: ChunkEngine,
+  layout: PromptLayout,
+  earlier: PromptLayout,
+): Promise<(CachedChunk & PlacedKv)[]> {
+  const { chunks } = await finish(engine.prefillWithStatistics(earlier));
+  return layout.chunks.map((piece, i) => {
+    const at = chunks.findIndex((chunk) => idOf(chunk.piece) === idOf(piece));
+    const { kv, statistics } = chunks[at]!;
+    const madeBehind = chunks.slice(0, at).map((chunk) => idOf(chunk.piece));
+    return { ...cachedChunk(layout, i, piece, kv), madeBehind, statistics };
+  });
+}
+
+function cachedChunk(
+  layout: PromptLayout,
+  i: number,
+  piece: PlacedPiece,
+  kv: ChunkKv,
+): CachedChunk & PlacedKv {
+  return { piece, kv, before: layout.chunks.slice(0, i).map(idOf), madeBehind: [], statistics: undefined };
+}
+
+function idOf({ tokens }: PlacedPiece): string {
+  return tokens.join();
+}
+
+/** What is said after a prompt, the likeliest token each time. */
+async function answer(lab: KvLab, { slots, hidden }: Prefilled, tokens: number): Promise<string> {
+  const { decoder, tokenizer, ends } = lab;
+  const said: number[] = [];
+  let row = hidden;
+  // The prompt's own slots are left as they are: nothing reads them again.
+  const past: KvSlots = slots;
+  while (said.length < ANSWER_TOKENS) {
+    const token = best(await decoder.logits(row));
+    if (ends.includes(token)) break;
+    said.push(token);
+    const { hidden: next, kv } = await decoder.step({
+      rows: decoder.embed([token]),
+      positions: [tokens + said.length - 1],
+      past,
+    });
+    past.append(kv, 1);
+    row = next;
+  }
+  return tokenizer.decode(said);
+}
+
+function newSums() {
+  return { computed: 0, recomputed: 0, full: 0, own: 0, kl: 0, top1: 0, right: 0, rightFull: 0 };
+}
+
+async function finish<T>(steps: Steps<T>): Promise<T> {
+  for (;;) {
+    const { done, value } = await steps.next();
+    if (done) return value;
+  }
+}
+
+function positionsOf(
+  chunks: readonly CachedChunk[],
+  selected: readonly (readonly number[] | 'whole')[],
+): Set<number> {
+  return new Set(
+    selected.flatMap((rows, i) => {
+      const { start, tokens } = chunks[i]!.piece;
+      return rows === 'whole' ? tokens.map((_, at) => start + at) : rows;
+    }),
+  );
+}
+
+function logSoftmax(logits: Float32Array): Float64Array {
+  const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
+  return Float64Array.from(logits, (logit) => logit - largest - Math.log(sum));
+}
+
+function divergence(of: Float64Array, from: Float64Array): number {
+  return of.reduce((sum, log, token) => sum + Math.exp(log) * (log - from[token]!), 0);
+}
+
+function best(numbers: Float32Array | Float64Array): number {
+  let at = 0;
+  for (let i = 1; i < numbers.length; i++) if (numbers[i]! > numbers[at]!) at = i;
+  return at;
+}

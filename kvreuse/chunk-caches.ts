@@ -1,0 +1,329 @@
+import { LRUCache } from 'lru-cache';
+import type { Reuse } from '../models/decoder/generation.js';
+import type { ChunkEngine, PlacedKv, Prefilled, Steps } from './chunk-engine.js';
+import type { ChunkIdentity } from './chunk-identity.js';
+import type { ChunkKv } from './chunk-kv.js';
+import { encodeRecord, memorySource, RecordError, RecordReader, type RecordMeta } from './chunk-record.js';
+import { KvCodecError, type KvCodec } from './codecs/kv-codec.js';
+import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
+import type { CachedChunk, ChunkStatistics, SelectionPolicy } from './selection/selection-policy.js';
+import type { ChunkStore } from './store/chunk-store.js';
+import { loadCost } from './store/load-cost.js';
+
+export interface ChunkCachesOptions {
+  readonly engine: ChunkEngine;
+  readonly identity: ChunkIdentity;
+  /** What the identity was made from, by name: it stands in records. */
+  readonly fingerprints: Readonly<Record<string, string>>;
+  readonly store: ChunkStore;
+  readonly codec: KvCodec;
+  readonly policy: SelectionPolicy;
+  /** Bytes of decoded chunks that are kept ready beside the store. */
+  readonly readyBytes: number;
+}
+
+/** What a record tells beside its keys and values. */
+interface ChunkMeta extends RecordMeta {
+  readonly statistics: RecordMeta['statistics'] & {
+    readonly madeBehind?: readonly string[];
+    readonly attention?: ChunkStatistics & RecordMeta['statistics'];
+  };
+}
+
+/** Of one chunk under different prefixes; more would seldom be chosen. */
+const VERSIONS = 5;
+/** Before anything was computed. */
+const FIRST_GUESS = 500;
+
+interface Wanted {
+  readonly key: string;
+  readonly piece: PlacedPiece;
+}
+
+/** Prompts from caches of their chunks, and caches from prompts. */
+export class ChunkCaches {
+  readonly #options: ChunkCachesOptions;
+  readonly #ready: LRUCache<string, ChunkKv>;
+  readonly #making = new Set<string>();
+  /** A moving average. */
+  #tokensPerSecond = FIRST_GUESS;
+
+  constructor(options: ChunkCachesOptions) {
+    this.#options = options;
+    this.#ready = new LRUCache({
+      maxSize: Math.max(1, options.readyBytes),
+      sizeCalculation: ({ keys, values }) => keys.byteLength + values.byteLength,
+    });
+  }
+
+  get store(): ChunkStore {
+    return this.#options.store;
+  }
+
+  /** The prompt, ready to be gone on from. Chunks that no cache has are computed and kept. */
+  async *prefill(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
+    return this.#options.policy.versions === 'in-context'
+      ? yield* this.#inContext(layout)
+      : yield* this.#alone(layout);
+  }
+
+  /** Chunks by themselves behind the prefix: what a cache has does not depend on what stood beside it. */
+  async *#alone(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
+    const { engine, identity, policy } = this.#options;
+    const prefix = this.#prefixOf(layout);
+    const ids = layout.chunks.map(({ tokens }) => identity.chunk(tokens));
+    const before = prefix ? [identity.chunk(prefix.piece.tokens)] : [];
+    const wanted = layout.chunks.map((piece, i) => ({
+      key: `${ids[i]!}/${identity.version(ids[i]!, before)}`,
+      piece,
+    }));
+    const known = new Set<string>();
+    const prefixKv = prefix && (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key);
+    const kvs = yield* this.#kvs(prefixKv, wanted, known);
+    const cached = wanted.map(({ key, piece }, i) => ({
+      key,
+      piece,
+      kv: kvs.get(key)!,
+      before: ids.slice(0, i),
+      madeBehind: [],
+      statistics: undefined,
+    }));
+    const placed = [...(prefix && prefixKv ? [{ ...prefix, kv: prefixKv }] : []), ...cached];
+    const selected = policy.select(cached);
+    const anew = positionsOf(cached, selected);
+    const results = yield* engine.prefill(
+      layout,
+      placed,
+      anew,
+      policy.selectByDeviation &&
+        ((deviations) => {
+          for (const position of policy.selectByDeviation!(cached, deviations).flat()) anew.add(position);
+          return anew;
+        }),
+    );
+    return { ...results, reuse: this.#count(layout, placed, anew, known) };
+  }
+
+  /** Chunks as whole prompts left them, each in the version that needs least repair here. */
+  async *#inContext(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
+    const { engine, policy } = this.#options;
+    const prefix = this.#prefixOf(layout);
+    const ids = this.#idsInContext(layout);
+    const cached: (CachedChunk & { readonly key: string; readonly kv: ChunkKv })[] = [];
+    for (const [i, piece] of layout.chunks.entries()) {
+      const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
+      const kv = best && (await this.#load(best.key, piece));
+      if (!kv) break;
+      cached.push({ ...best, kv });
+    }
+    if (cached.length < layout.chunks.length) {
+      const began = performance.now();
+      const { chunks, ...results } = yield* engine.prefillWithStatistics(layout);
+      this.#measured(layout.tokens, performance.now() - began);
+      for (const [i, { kv, statistics, piece }] of chunks.entries())
+        await this.#keepInContext(piece, kv, statistics, ids[i]!, ids.slice(0, i));
+      return { ...results, reuse: { reused: 0, repaired: 0, computed: layout.tokens } };
+    }
+    const known = new Set(cached.map(({ key }) => key));
+    const prefixKv = prefix && (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key);
+    const placed = [...(prefix && prefixKv ? [{ ...prefix, kv: prefixKv }] : []), ...cached];
+    const anew = positionsOf(cached, policy.select(cached));
+    const results = yield* engine.prefill(layout, placed, anew);
+    return { ...results, reuse: this.#count(layout, placed, anew, known) };
+  }
+
+  #prefixOf({ pieces: [first] }: PromptLayout): Wanted | undefined {
+    const { identity } = this.#options;
+    if (first?.kind !== 'prefix') return undefined;
+    const id = identity.chunk(first.tokens);
+    return { key: `${id}/${identity.version(id, [])}`, piece: first };
+  }
+
+  /** Of chunks that stand more than once each time another. */
+  #idsInContext({ chunks }: PromptLayout): string[] {
+    const { identity } = this.#options;
+    const seen = new Map<string, number>();
+    return chunks.map(({ tokens }) => {
+      const id = identity.chunk(tokens);
+      const nth = seen.get(id) ?? 0;
+      seen.set(id, nth + 1);
+      return nth === 0 ? id : identity.chunk(tokens, { nth });
+    });
+  }
+
+  /**
+   * Keys and values by key; those that are nowhere are computed together and kept.
+   * @param known takes the keys of those that a cache had
+   */
+  async *#kvs(
+    prefix: ChunkKv | undefined,
+    wanted: readonly Wanted[],
+    known: Set<string>,
+  ): Steps<ReadonlyMap<string, ChunkKv>> {
+    const kvs = new Map<string, ChunkKv>();
+    // What another prompt is computing is waited for, the others' turns being what is waited with.
+    while (wanted.some(({ key }) => this.#making.has(key))) yield;
+    const all = new Map(wanted.map(({ key, piece }) => [key, piece]));
+    const loads = [...all].map(async ([key, piece]) => {
+      const kv = await this.#load(key, piece);
+      if (!kv) return;
+      kvs.set(key, kv);
+      known.add(key);
+    });
+    // Marked before the first wait: nobody else begins with them.
+    for (const key of all.keys()) this.#making.add(key);
+    try {
+      await Promise.all(loads);
+      for (const key of kvs.keys()) this.#making.delete(key);
+      const missing = [...all].filter(([key]) => !kvs.has(key));
+      if (missing.length === 0) return kvs;
+      const began = performance.now();
+      const made = yield* this.#options.engine.computeChunks(
+        prefix,
+        missing.map(([, { tokens }]) => tokens),
+      );
+      const tokens = made.reduce((sum, kv) => sum + kv.tokens, 0);
+      this.#measured(tokens, performance.now() - began);
+      for (const [i, [key, piece]] of missing.entries())
+        kvs.set(key, await this.#keep(key, { piece, kv: made[i]! }, {}));
+      return kvs;
+    } finally {
+      for (const key of all.keys()) this.#making.delete(key);
+    }
+  }
+
+  /** @returns undefined where no tier has it, what it has cannot be used, or computing it is faster */
+  async #load(key: string, { tokens }: PlacedPiece): Promise<ChunkKv | undefined> {
+    const ready = this.#ready.get(key);
+    if (ready) return ready;
+    const { store } = this.#options;
+    const handle = await store.lookup(key);
+    if (!handle) return undefined;
+    try {
+      const cost = { tokens: tokens.length, bytes: handle.bytes, speed: store.speed(handle.tier) };
+      if (!loadCost({ ...cost, computeTokensPerSecond: this.#tokensPerSecond }).loads) return undefined;
+      const reader = await RecordReader.open<ChunkMeta>(handle);
+      if (reader.tokens !== tokens.length) throw new RecordError('damaged', 'it is of another chunk');
+      const kv = await reader.readAll();
+      this.#ready.set(key, kv);
+      return kv;
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      await store.refuse(key, error.code);
+      return undefined;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** @returns keys and values as they will be read again, so that an answer does not depend on whether they were kept */
+  async #keep(key: string, { piece, kv }: PlacedKv, statistics: ChunkMeta['statistics']): Promise<ChunkKv> {
+    const { codec, fingerprints, store } = this.#options;
+    const [chunkId, versionId] = key.split('/') as [string, string];
+    let record: Uint8Array;
+    try {
+      record = encodeRecord(
+        { chunkId, versionId, fingerprints, tokenIds: piece.tokens, statistics },
+        kv,
+        codec,
+      );
+    } catch (error) {
+      // Numbers that are none: what comes of them is found where the logits are read.
+      if (error instanceof KvCodecError) return kv;
+      throw error;
+    }
+    const reader = await RecordReader.open(memorySource(record));
+    const kept = await reader.readAll();
+    this.#ready.set(key, kept);
+    await store.put(key, record, { savedMs: this.#saved(kv.tokens) });
+    return kept;
+  }
+
+  async #keepInContext(
+    piece: PlacedPiece,
+    kv: ChunkKv,
+    attention: ChunkStatistics,
+    id: string,
+    madeBehind: readonly string[],
+  ): Promise<void> {
+    const { identity, store } = this.#options;
+    const key = `${id}/${identity.version(id, madeBehind)}`;
+    if ((await store.keys(`${id}/`)).length < VERSIONS)
+      await this.#keep(key, { piece, kv }, { madeBehind, attention: { ...attention } });
+  }
+
+  async #bestVersion(
+    piece: PlacedPiece,
+    id: string,
+    before: readonly string[],
+  ): Promise<(CachedChunk & { readonly key: string }) | undefined> {
+    const { store, policy } = this.#options;
+    let best: (CachedChunk & { readonly key: string }) | undefined;
+    let least = Infinity;
+    for (const key of await store.keys(`${id}/`)) {
+      const meta = await this.#metaOf(key);
+      if (!meta) continue;
+      const { madeBehind = [], attention } = meta.statistics;
+      const chunk = { key, piece, before, madeBehind, statistics: attention };
+      const [rows] = policy.select([chunk]);
+      const repair = rows === 'whole' ? piece.tokens.length : rows!.length;
+      if (repair < least) [best, least] = [chunk, repair];
+    }
+    return best;
+  }
+
+  async #metaOf(key: string): Promise<ChunkMeta | undefined> {
+    const { store } = this.#options;
+    const handle = await store.lookup(key);
+    if (!handle) return undefined;
+    try {
+      return (await RecordReader.open<ChunkMeta>(handle)).meta;
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      await store.refuse(key, error.code);
+      return undefined;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #count(
+    layout: PromptLayout,
+    placed: readonly (PlacedKv & { readonly key: string })[],
+    anew: ReadonlySet<number>,
+    known: ReadonlySet<string>,
+  ): Reuse {
+    let [reused, repaired] = [0, 0];
+    for (const { key, kv, piece } of placed) {
+      if (!known.has(key)) continue;
+      const own = piece.tokens.filter((_, i) => anew.has(piece.start + i)).length;
+      reused += kv.tokens - own;
+      repaired += own;
+      this.#options.store.used(key, this.#saved(kv.tokens - own));
+    }
+    return { reused, repaired, computed: layout.tokens - reused - repaired };
+  }
+
+  #measured(tokens: number, milliseconds: number): void {
+    const now = (1000 * tokens) / Math.max(milliseconds, 0.01);
+    this.#tokensPerSecond =
+      this.#tokensPerSecond === FIRST_GUESS ? now : 0.8 * this.#tokensPerSecond + 0.2 * now;
+  }
+
+  #saved(tokens: number): number {
+    return (1000 * tokens) / this.#tokensPerSecond;
+  }
+}
+
+function positionsOf(
+  chunks: readonly CachedChunk[],
+  selected: readonly (readonly number[] | 'whole')[],
+): Set<number> {
+  const positions = new Set<number>();
+  selected.forEach((rows, i) => {
+    const { start, tokens } = chunks[i]!.piece;
+    for (const position of rows === 'whole' ? tokens.map((_, at) => start + at) : rows)
+      positions.add(position);
+  });
+  return positions;
+}

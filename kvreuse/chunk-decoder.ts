@@ -1,0 +1,67 @@
+import { z } from 'zod';
+import { Decoder, startDecoder, type DecoderOptions } from '../models/decoder/decoder.js';
+import { validate } from '../settings/validate.js';
+import type { ChunkReaderSettings } from './chunk-reader.js';
+import { CODEC_NAMES } from './codecs/codec-named.js';
+import { policySchema, type PolicySettings } from './selection/policy-named.js';
+import type { StoreStatistics } from './store/chunk-store.js';
+import type { ChunkStoreOptions } from './store/chunk-store-options.js';
+
+export interface ReuseOptions {
+  /**
+   * Which rows of cached chunks are computed anew in a prompt. Default `{ name: 'none' }` for `smollm2`, which was
+   * trained to read chunks by themselves, and `{ name: 'cacheblend' }` for other models.
+   */
+  readonly policy?: PolicySettings;
+  /** How keys and values are stored. Default `int8`. */
+  readonly codec?: string;
+  /** Megabytes of stored chunks in RAM. Default 192. */
+  readonly memoryMegabytes?: number;
+  /** Megabytes of chunks that are kept decoded beside them. Default 64. */
+  readonly readyMegabytes?: number;
+  /** Keeps chunks beyond this process. */
+  readonly disk?: ChunkStoreOptions['disk'];
+  /** Shares chunks among processes; needs the package `ioredis`. */
+  readonly redis?: ChunkStoreOptions['redis'];
+}
+
+export interface ChunkDecoderOptions extends DecoderOptions {
+  readonly reuse?: ReuseOptions;
+}
+
+const reuseSchema = z.strictObject({
+  policy: policySchema.optional(),
+  codec: z
+    .string()
+    .refine((name) => CODEC_NAMES.includes(name), `give one of ${CODEC_NAMES.join(', ')}`)
+    .default('int8'),
+  memoryMegabytes: z.number().nonnegative('give 0 or more').default(192),
+  readyMegabytes: z.number().nonnegative('give 0 or more').default(64),
+  // Checked where the store is opened.
+  disk: z.custom<ChunkStoreOptions['disk']>().optional(),
+  redis: z.custom<ChunkStoreOptions['redis']>().optional(),
+});
+
+/**
+ * A decoder that keeps the keys and values of the chunks it reads, and reads them from there wherever they stand in a
+ * later prompt. Chunks are the paragraphs or labelled documents of a user's message but for its last paragraph, of 16
+ * tokens or more. Each is read behind what stands before the first of them, and by itself, the first time too: so an
+ * answer does not depend on what was kept (but for policy `cachecraft`, whose caches are what earlier prompts left).
+ */
+export class ChunkDecoder extends Decoder {
+  /** @throws ConfigurationError; ModelError as `Decoder.load` */
+  static override async load({ reuse = {}, ...options }: ChunkDecoderOptions = {}): Promise<ChunkDecoder> {
+    const checked = validate(reuseSchema, reuse, 'decoder.reuse');
+    const isSmollm2 = options.folder === undefined && (options.model ?? 'smollm2') === 'smollm2';
+    const settings: ChunkReaderSettings = {
+      ...checked,
+      policy: checked.policy ?? { name: isSmollm2 ? 'none' : 'cacheblend' },
+    };
+    return new ChunkDecoder(await startDecoder('kvreuse/chunk-decoder-worker.js', options, settings));
+  }
+
+  /** Of the store in its thread. */
+  async storeStatistics(): Promise<StoreStatistics> {
+    return (await this.ask('statistics')) as StoreStatistics;
+  }
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DecoderInput } from '../models/decoder/generation.js';
+import type { PromptReader, Reading, ReaderMaker, ReaderParts } from '../models/decoder/serve-decoder.js';
+import { chatLayout } from './chat-layout.js';
+import { ChunkCaches } from './chunk-caches.js';
+import { ChunkEngine } from './chunk-engine.js';
+import { ChunkIdentity, fingerprintsOf } from './chunk-identity.js';
+import { degradeRecord } from './chunk-record.js';
+import { codecNamed } from './codecs/codec-named.js';
+import { policyNamed, type PolicySettings } from './selection/policy-named.js';
+import { ChunkStore } from './store/chunk-store.js';
+import type { ChunkStoreOptions } from './store/chunk-store-options.js';
+
+/** ReuseOptions, filled in. */
+export interface ChunkReaderSettings {
+  readonly policy: PolicySettings;
+  readonly codec: string;
+  readonly memoryMegabytes: number;
+  readonly readyMegabytes: number;
+  readonly disk?: ChunkStoreOptions['disk'];
+  readonly redis?: ChunkStoreOptions['redis'];
+}
+
+/** Layers that CacheBlend looks at before it chooses rows. */
+const FIRST_LAYERS = 2;
+
+/** Reads prompts from caches of their chunks, in the decoder's thread. */
+export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
+  const policy = policyNamed(settings.policy);
+  return {
+    engine: ({ layers }) => ({
+      cuts: policy.selectByDeviation ? [Math.min(FIRST_LAYERS, layers - 1)] : [],
+      masses: policy.versions === 'in-context',
+    }),
+    async make({ folder, precision, checkpoint, engine, template }: ReaderParts): Promise<PromptReader> {
+      const { disk, redis, codec, memoryMegabytes, readyMegabytes } = settings;
+      const store = await ChunkStore.open({
+        memoryBytes: Math.round(memoryMegabytes * 1e6),
+        ...(disk && { disk }),
+        ...(redis && { redis }),
+        degrade: degradeRecord,
+      });
+      const weights = `${await weightsHash(folder)} ${precision}`;
+      const fingerprints = fingerprintsOf(weights, checkpoint, engine.rope);
+      const caches = new ChunkCaches({
+        engine: new ChunkEngine(engine),
+        identity: new ChunkIdentity(fingerprints),
+        fingerprints,
+        store,
+        codec: codecNamed(codec),
+        policy,
+        readyBytes: readyMegabytes * 1e6,
+      });
+      return {
+        read(input: DecoderInput): Reading | undefined {
+          if (!('messages' in input)) return undefined;
+          const layout = chatLayout(template(), input.messages);
+          return layout.chunks.length === 0
+            ? undefined
+            : { tokens: layout.tokens, steps: caches.prefill(layout) };
+        },
+        ask: () => Promise.resolve(store.statistics()),
+        close: () => store.close(),
+      };
+    },
+  };
+}
+
+/** Of all that the keys and values come from. */
+async function weightsHash(folder: string): Promise<string> {
+  const sum = createHash('sha256');
+  const names = (await readdir(folder)).filter((name) => /\.(gguf|safetensors|json)$/.test(name)).sort();
+  for (const name of names) {
+    sum.update(`${name}\n`);
+    for await (const piece of createReadStream(join(folder, name), { highWaterMark: 2 ** 20 }))
+      sum.update(piece as Buffer);
+  }
+  return sum.digest('hex');
+}

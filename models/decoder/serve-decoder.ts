@@ -1,0 +1,368 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { ModelError, type ModelErrorCode } from '../model-error.js';
+import { nativeTurn } from '../native-turn.js';
+import { Tokenizer } from '../tokenizer.js';
+import { ChatTemplate } from './chat-template.js';
+import { openCheckpoint, type Checkpoint } from './checkpoint.js';
+import { DecoderEngine, type EngineOptions, type Precision } from './decoder-engine.js';
+import type { GenerateSettings } from './generate-settings.js';
+import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
+import { bytesAToken, KvSlots } from './kv-slots.js';
+import { Sampler } from './sampler.js';
+import type { DecoderShape } from './shape.js';
+import { TextStream } from './text-stream.js';
+
+export interface WorkerSettings {
+  readonly folder: string;
+  readonly threads: number;
+  readonly precision: Precision;
+  readonly contextTokens: number | undefined;
+  readonly cacheBytes: number;
+  readonly turns: Int32Array<SharedArrayBuffer>;
+  /** For the reader of prompts, if there is one. */
+  readonly reading?: unknown;
+}
+
+/** What a reader of prompts works with. */
+export interface ReaderParts {
+  readonly folder: string;
+  readonly precision: Precision;
+  readonly checkpoint: Checkpoint;
+  readonly engine: DecoderEngine;
+  template(): ChatTemplate;
+}
+
+/** Reads prompts in another way than from the first token to the last. */
+export interface PromptReader {
+  /** @returns undefined for a prompt that is to be read straight */
+  read(input: DecoderInput): Reading | undefined;
+  /** Answers what its owner in the other thread asks. */
+  ask(question: unknown): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** A prompt that is being read: a step of the graph each time it is asked for more. */
+export interface Reading {
+  readonly tokens: number;
+  readonly steps: AsyncGenerator<undefined, PromptRead, undefined>;
+}
+
+export interface PromptRead {
+  /** All of the prompt's tokens. */
+  readonly slots: KvSlots;
+  /** Of the last row. */
+  readonly hidden: Float32Array;
+  readonly reuse: Reuse;
+}
+
+export interface ReaderMaker {
+  /** What the engine must be able to do. */
+  engine(shape: DecoderShape): Pick<EngineOptions, 'cuts' | 'masses'>;
+  make(parts: ReaderParts): Promise<PromptReader>;
+}
+
+/** What is known once the weights are loaded. */
+export interface DecoderDescription {
+  readonly contextTokens: number;
+  readonly width: number;
+  readonly vocabulary: number;
+}
+
+export type ToWorker =
+  | {
+      readonly type: 'generate';
+      readonly id: number;
+      readonly input: DecoderInput;
+      readonly settings: GenerateSettings;
+    }
+  | { readonly type: 'encode'; readonly id: number; readonly text: string }
+  | { readonly type: 'ask'; readonly id: number; readonly question: unknown }
+  | { readonly type: 'abort'; readonly id: number }
+  | { readonly type: 'close' };
+
+/** An error that is ours with its code, any other without. */
+export interface Fault {
+  readonly code: ModelErrorCode | undefined;
+  readonly message: string;
+}
+
+export type FromWorker =
+  | { readonly type: 'ready'; readonly description: DecoderDescription }
+  | { readonly type: 'text'; readonly id: number; readonly text: string }
+  | { readonly type: 'end'; readonly id: number; readonly result: GenerationResult }
+  | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
+  | { readonly type: 'fault'; readonly id: number | undefined; readonly fault: Fault };
+
+/**
+ * Rows of a prompt that are computed at once: enough for the matrix products to be at their fastest, few enough that
+ * scores stay in the processor's caches, keys that come later are not looked at, and other requests get their turn.
+ */
+const ROWS = 192;
+
+/**
+ * Requests that take turns: a long prompt does not keep a short one waiting, and of many that come at once the first
+ * are not as late as the last.
+ */
+const TOGETHER = 4;
+
+/** A request under way. */
+interface Running {
+  readonly id: number;
+  slots: KvSlots;
+  /** Rows that are still to be computed, [rows, width]. */
+  rows: Float32Array;
+  /** Of a prompt that is not read straight, until it is read. */
+  reading: Reading['steps'] | undefined;
+  reuse: Reuse | undefined;
+  readonly promptTokens: number;
+  readonly maxTokens: number;
+  readonly bytes: number;
+  readonly sampler: Sampler;
+  readonly stream: TextStream;
+  /** Milliseconds that the prompt took to become rows. */
+  readonly encoding: number;
+  began: number | undefined;
+  firstToken: number | undefined;
+  completionTokens: number;
+}
+
+const port = parentPort!;
+const send = (message: FromWorker) => {
+  port.postMessage(message);
+};
+const fail = (id: number | undefined, error: unknown) => {
+  const code = error instanceof ModelError ? error.code : undefined;
+  send({ type: 'fault', id, fault: { code, message: (error as Error).message } });
+};
+
+/** A thread's whole work: loads the decoder that its owner wants, and answers its requests until it is closed. */
+export async function serveDecoder(reader?: ReaderMaker): Promise<void> {
+  try {
+    await serve(workerData as WorkerSettings, reader);
+  } catch (error) {
+    fail(undefined, error);
+    port.close();
+  }
+}
+
+async function serve(
+  { folder, threads, precision, contextTokens: limit, cacheBytes, turns }: WorkerSettings,
+  maker: ReaderMaker | undefined,
+): Promise<void> {
+  const checkpoint = await openCheckpoint(folder);
+  const { path, shape, begin, ends } = checkpoint;
+  const contextTokens = Math.min(limit ?? shape.contextLength, shape.contextLength);
+  const tokenizer = readTokenizer(path, checkpoint.tokenizer);
+  const options = { threads, precision, ...maker?.engine(shape) };
+  const opening = nativeTurn(turns, () => DecoderEngine.open(checkpoint, options));
+  const engine = await opening.finally(() => checkpoint.close());
+  const { bos_token, eos_token } = checkpoint.tokenizer.config as Record<string, unknown>;
+  const names = Object.fromEntries(
+    Object.entries({ bos_token, eos_token }).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  );
+  let made: ChatTemplate | undefined;
+  const template = () => (made ??= new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, names));
+  const reader = await maker?.make({ folder, precision, checkpoint, engine, template });
+  const waiting: Running[] = [];
+  const running: Running[] = [];
+  let bytes = 0;
+  let working = false;
+
+  const embedsOf = (input: DecoderInput): Float32Array => {
+    if ('embeds' in input) return input.embeds;
+    if ('tokens' in input) return engine.embed(input.tokens);
+    if ('messages' in input) return engine.embed(template().encode(input.messages));
+    const tokens = tokenizer.encode(input.prompt);
+    return engine.embed(begin === undefined ? tokens : [begin, ...tokens]);
+  };
+
+  const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
+    const began = performance.now();
+    const reading = reader?.read(input);
+    const rows = reading ? new Float32Array(0) : embedsOf(input);
+    const promptTokens = reading?.tokens ?? rows.length / shape.width;
+    if (promptTokens >= contextTokens) {
+      throw new ModelError(
+        'context',
+        path,
+        `the prompt has ${promptTokens} tokens where the model reads at most ${contextTokens}, its answer included; ` +
+          'give it a shorter one, e.g. compressed to a lower budget',
+      );
+    }
+    const maxTokens = Math.min(settings.maxTokens ?? 256, contextTokens - promptTokens);
+    return {
+      id,
+      slots: new KvSlots(shape),
+      rows,
+      reading: reading?.steps,
+      reuse: undefined,
+      promptTokens,
+      maxTokens,
+      bytes: (promptTokens + maxTokens) * bytesAToken(shape),
+      sampler: new Sampler(settings),
+      stream: new TextStream(tokenizer, settings.stop),
+      encoding: performance.now() - began,
+      began: undefined,
+      firstToken: undefined,
+      completionTokens: 0,
+    };
+  };
+
+  /** @returns the last row once the prompt is read */
+  const read = async (request: Running, steps: Reading['steps']): Promise<Float32Array | undefined> => {
+    const { done, value } = await steps.next();
+    if (!done) return undefined;
+    request.reading = undefined;
+    request.slots = value.slots;
+    request.reuse = value.reuse;
+    return value.hidden;
+  };
+
+  /** @returns the last row once there are no more to compute */
+  const compute = async (request: Running): Promise<Float32Array | undefined> => {
+    const { slots } = request;
+    const count = Math.min(ROWS, request.rows.length / shape.width);
+    const rows = request.rows.subarray(0, count * shape.width);
+    request.rows = request.rows.subarray(rows.length);
+    const positions = Array.from({ length: count }, (_, row) => slots.length + row);
+    const { hidden, kv } = await engine.step({ rows, positions, past: slots });
+    slots.append(kv, count);
+    return request.rows.length > 0 ? undefined : hidden.slice(-shape.width);
+  };
+
+  /** Takes a request a step further. @returns whether it is done */
+  const advance = async (request: Running): Promise<boolean> => {
+    request.began ??= performance.now() - request.encoding;
+    const { stream } = request;
+    const hidden = request.reading ? await read(request, request.reading) : await compute(request);
+    if (!hidden) return false;
+
+    const token = request.sampler.next(await engine.logits(hidden));
+    if (token === undefined)
+      throw new ModelError(
+        'inference',
+        path,
+        `${path} gives no numbers for this input; its weights may be damaged`,
+      );
+    request.firstToken ??= performance.now();
+    const isEnd = ends.includes(token);
+    if (!isEnd) {
+      request.completionTokens++;
+      const text = stream.push(token);
+      if (text !== '') send({ type: 'text', id: request.id, text });
+    }
+    if (!isEnd && !stream.stopped && request.completionTokens < request.maxTokens) {
+      request.rows = engine.embed([token]);
+      return false;
+    }
+    const text = stream.end();
+    if (text !== '') send({ type: 'text', id: request.id, text });
+    send({
+      type: 'end',
+      id: request.id,
+      result: {
+        text: stream.text,
+        finishReason: isEnd || stream.stopped ? 'stop' : 'length',
+        promptTokens: request.promptTokens,
+        completionTokens: request.completionTokens,
+        milliseconds: {
+          firstToken: request.firstToken - request.began,
+          total: performance.now() - request.began,
+        },
+        ...(request.reuse && { reuse: request.reuse }),
+      },
+    });
+    return true;
+  };
+
+  const leave = (request: Running) => {
+    const at = running.indexOf(request);
+    if (at < 0) return;
+    running.splice(at, 1);
+    bytes -= request.bytes;
+    void request.reading?.return(undefined as never);
+  };
+
+  /** Requests in turn, a step each, until there are none. */
+  const work = async (): Promise<void> => {
+    if (working) return;
+    working = true;
+    while (waiting.length + running.length > 0) {
+      while (
+        waiting[0] &&
+        (running.length === 0 || (running.length < TOGETHER && bytes + waiting[0].bytes <= cacheBytes))
+      ) {
+        bytes += waiting[0].bytes;
+        running.push(waiting.shift()!);
+      }
+      const request = running[0]!;
+      try {
+        if (await nativeTurn(turns, () => advance(request))) leave(request);
+        else if (running[0] === request) running.push(running.shift()!);
+      } catch (error) {
+        leave(request);
+        fail(request.id, error);
+      }
+      // Messages are read between two steps: an abort is one.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    working = false;
+  };
+
+  port.on('message', (message: ToWorker) => {
+    switch (message.type) {
+      case 'generate':
+        try {
+          waiting.push(accept(message.id, message.input, message.settings));
+          void work();
+        } catch (error) {
+          fail(message.id, error);
+        }
+        break;
+      case 'encode':
+        send({ type: 'answer', id: message.id, answer: tokenizer.encode(message.text) });
+        break;
+      case 'ask':
+        void reader?.ask(message.question).then(
+          (answer) => {
+            send({ type: 'answer', id: message.id, answer });
+          },
+          (error: unknown) => {
+            fail(message.id, error);
+          },
+        );
+        break;
+      case 'abort': {
+        const at = waiting.findIndex(({ id }) => id === message.id);
+        if (at >= 0) waiting.splice(at, 1);
+        const request = running.find(({ id }) => id === message.id);
+        if (request) leave(request);
+        break;
+      }
+      case 'close':
+        waiting.length = 0;
+        running.length = 0;
+        void Promise.allSettled([engine.close(), reader?.close()]).then(() => {
+          port.close();
+        });
+    }
+  });
+  send({ type: 'ready', description: { contextTokens, width: shape.width, vocabulary: shape.vocabulary } });
+}
+
+function readTokenizer(path: string, { json, config }: { json: object; config: object }): Tokenizer {
+  try {
+    return Tokenizer.of(json, config);
+  } catch (error) {
+    throw new ModelError(
+      'damaged',
+      path,
+      `the tokenizer of ${path} cannot be used: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

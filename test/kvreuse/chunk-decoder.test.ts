@@ -1,0 +1,184 @@
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { ChunkDecoder, type ReuseOptions } from 'ragpress/kvreuse';
+import { ConfigurationError } from 'ragpress';
+import { Decoder } from 'ragpress/models';
+import { checkpointFolder } from '../models/decoder/checkpoint-folder.js';
+
+const DOCUMENTS = [
+  'Fares\nSingle 2.40, return 4.10 but Sunday.',
+  'Hours\nThe office opens at seven every day.',
+  'Bicycles\nThey travel for free after ten.',
+];
+
+const messages = (order: number[], question: string) => [
+  { role: 'system' as const, content: 'Be brief.' },
+  {
+    role: 'user' as const,
+    content: `${order.map((place, i) => `[${i + 1}] ${DOCUMENTS[place]!}`).join('\n\n')}\n\n${question}`,
+  },
+];
+
+async function load(reuse: ReuseOptions = {}, name = 'llama'): Promise<ChunkDecoder> {
+  const decoder = await ChunkDecoder.load({ folder: checkpointFolder(name), threads: 1, reuse });
+  onTestFinished(() => decoder.close());
+  return decoder;
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'ragpress-chunks-'));
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return folder;
+}
+
+async function ask(decoder: Decoder, order: number[], question = 'what does it cost?') {
+  return decoder.generate({ messages: messages(order, question) }, { maxTokens: 8 }).result;
+}
+
+describe('a decoder that keeps chunks', () => {
+  test('reads the same documents in another order from what it kept, and says how many tokens that were', async () => {
+    const decoder = await load({ policy: { name: 'none' } });
+    const first = await ask(decoder, [0, 1, 2]);
+    expect(first.reuse).toEqual({ reused: 0, repaired: 0, computed: first.promptTokens });
+    const second = await ask(decoder, [2, 0, 1], 'when does it open?');
+    expect(second.reuse!.reused).toBeGreaterThan(0.6 * second.promptTokens);
+    expect(second.reuse!.repaired).toBe(0);
+    expect(second.reuse!.reused + second.reuse!.computed).toBe(second.promptTokens);
+    const { hits, misses } = await decoder.storeStatistics();
+    expect([hits.memory + misses > 0, misses]).toEqual([true, 4]);
+  });
+
+  test('answers the same whether it has read the documents before or not', async () => {
+    const [fresh, used] = [
+      await load({ policy: { name: 'none' } }),
+      await load({ policy: { name: 'none' } }),
+    ];
+    for (const order of [[1, 0], [2, 1, 0], [0]]) await ask(used, order, 'who?');
+    expect((await ask(used, [0, 1, 2])).text).toBe((await ask(fresh, [0, 1, 2])).text);
+  });
+
+  test.each([
+    [{ name: 'full' }, 1],
+    [{ name: 'legolink', tokens: 4 }, 0.9],
+    [{ name: 'cacheblend', share: 0.2 }, 0.9],
+    [{ name: 'cachecraft', alpha: 0.5 }, 0.9],
+  ] as const)('repairs by policy %j', async (policy, least) => {
+    const decoder = await load({ policy });
+    await ask(decoder, [0, 1, 2]);
+    const { reuse, promptTokens } = await ask(decoder, [2, 1, 0]);
+    const { reused, repaired, computed } = reuse!;
+    expect(reused + repaired + computed).toBe(promptTokens);
+    expect(repaired).toBeGreaterThan(0);
+    expect(repaired / promptTokens).toBeLessThanOrEqual(least);
+  });
+
+  test('answers as without caches where everything is computed anew', async () => {
+    const plain = await Decoder.load({ folder: checkpointFolder('llama'), threads: 1 });
+    onTestFinished(() => plain.close());
+    const decoder = await load({ policy: { name: 'full' } });
+    await ask(decoder, [0, 1, 2]);
+    expect((await ask(decoder, [2, 1, 0])).text).toBe((await ask(plain, [2, 1, 0])).text);
+  });
+
+  test('finds what an earlier process left on disk', async () => {
+    const disk = { folder: temporaryFolder(), bytes: 50e6 };
+    const before = await ChunkDecoder.load({
+      folder: checkpointFolder('llama'),
+      threads: 1,
+      reuse: { disk, policy: { name: 'none' } },
+    });
+    const told = await ask(before, [0, 1, 2]);
+    await before.close();
+    const after = await load({ disk, policy: { name: 'none' }, memoryMegabytes: 0 });
+    const again = await ask(after, [0, 1, 2]);
+    expect(again.reuse!.reused).toBeGreaterThan(0.6 * again.promptTokens);
+    expect(again.text).toBe(told.text);
+  });
+
+  test('computes anew, and counts, what is damaged on disk', async () => {
+    const disk = { folder: temporaryFolder(), bytes: 50e6 };
+    const before = await ChunkDecoder.load({
+      folder: checkpointFolder('llama'),
+      threads: 1,
+      reuse: { disk, policy: { name: 'none' } },
+    });
+    const told = await ask(before, [0, 1, 2]);
+    await before.close();
+    const files = readdirSync(disk.folder, { recursive: true, encoding: 'utf8' })
+      .map((name) => join(disk.folder, name))
+      .filter((path) => statSync(path).isFile() && statSync(path).size > 2_000);
+    expect(files.length).toBeGreaterThanOrEqual(3);
+    truncateSync(files[0]!, statSync(files[0]!).size - 500);
+    const bytes = readFileSync(files[1]!);
+    bytes[bytes.length - 700]! ^= 1;
+    writeFileSync(files[1]!, bytes);
+    const after = await load({ disk, policy: { name: 'none' }, memoryMegabytes: 0 });
+    const again = await ask(after, [0, 1, 2]);
+    expect(again.text).toBe(told.text);
+    const { refused } = await after.storeStatistics();
+    expect(Object.values(refused).reduce((sum, count) => sum + count, 0)).toBe(2);
+  });
+
+  test('never takes what another model computed', async () => {
+    const disk = { folder: temporaryFolder(), bytes: 50e6 };
+    const one = await load({ disk, policy: { name: 'none' } }, 'llama');
+    await ask(one, [0, 1]);
+    const other = await load({ disk, policy: { name: 'none' } }, 'linear');
+    expect((await ask(other, [0, 1])).reuse!.reused).toBe(0);
+  });
+
+  test('computes a chunk once for requests that come together', async () => {
+    const decoder = await load({ policy: { name: 'none' } });
+    const results = await Promise.all(
+      Array.from({ length: 12 }, (_, i) => ask(decoder, [0, 1, 2], `number ${i}?`)),
+    );
+    const fresh = results.filter(({ reuse }) => reuse!.reused === 0);
+    expect(fresh).toHaveLength(1);
+  });
+
+  test('goes on where a request is aborted while it computes chunks', async () => {
+    const decoder = await load({ policy: { name: 'none' } });
+    const controller = new AbortController();
+    const aborted = decoder.generate(
+      { messages: messages([0, 1, 2], 'a?') },
+      { signal: controller.signal },
+    ).result;
+    const waiting = ask(decoder, [0, 1, 2]);
+    controller.abort(new Error('enough'));
+    await expect(aborted).rejects.toThrow('enough');
+    expect((await waiting).completionTokens).toBeGreaterThan(0);
+  });
+
+  test('reads prompts without documents straight', async () => {
+    const decoder = await load();
+    const { reuse } = await decoder.generate(
+      { messages: [{ role: 'user', content: 'Hello there' }] },
+      { maxTokens: 3 },
+    ).result;
+    expect(reuse).toBeUndefined();
+  });
+
+  test.each([
+    [{ policy: { name: 'best' } }, 'decoder.reuse.policy'],
+    [{ policy: { name: 'cacheblend', share: 2 } }, 'decoder.reuse.policy.share'],
+    [{ codec: 'int3' }, 'decoder.reuse.codec'],
+    [{ memoryMegabytes: -1 }, 'decoder.reuse.memoryMegabytes'],
+    [{ cache: true }, 'decoder.reuse'],
+  ])('settings %j are refused by name', async (reuse, field) => {
+    const loading = load(reuse as ReuseOptions);
+    await expect(loading).rejects.toThrow(ConfigurationError);
+    await expect(loading).rejects.toThrow(field);
+  });
+});
