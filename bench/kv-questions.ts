@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { ChatTemplate } from '../models/decoder/chat-template.js';
+import type { ChatMessage } from '../models/decoder/generation.js';
 import { readerMessages } from '../models/decoder/reader-prompt.js';
 import { chatLayout } from '../kvreuse/chat-layout.js';
 import type { PromptLayout } from '../kvreuse/prompt-layout.js';
@@ -15,9 +16,11 @@ const [SHORTEST, LONGEST] = [100, 400];
 /** A question over six documents. */
 export interface KvQuestion {
   readonly answers: readonly string[];
+  readonly messages: readonly ChatMessage[];
   readonly layout: PromptLayout;
   /** The same chunks in another order, as an earlier request had them, with another question. */
   readonly earlier: PromptLayout;
+  readonly earlierMessages: readonly ChatMessage[];
 }
 
 /**
@@ -48,12 +51,10 @@ function questionOf(template: ChatTemplate, row: ReaderQuestion, other: string):
     const text = sentences.map((sentence) => sentence.trim()).join(' ');
     return `${title}\n${text}`;
   });
-  const layoutOf = (places: readonly number[], question: string) => {
-    const context = places.map((place, i) => `[${i + 1}] ${texts[place]!}`).join('\n\n');
-    return chatLayout(template, readerMessages(question, context));
-  };
+  const messagesOf = (places: readonly number[], question: string) =>
+    readerMessages(question, places.map((place, i) => `[${i + 1}] ${texts[place]!}`).join('\n\n'));
   const fits = (place: number) => {
-    const { length } = layoutOf([place], '').chunks[0]?.tokens ?? [];
+    const { length } = chatLayout(template, messagesOf([place], '?')).chunks[0]?.tokens ?? [];
     return length >= SHORTEST && length <= LONGEST;
   };
   const fitting = [...texts.keys()].filter(fits);
@@ -62,5 +63,13 @@ function questionOf(template: ChatTemplate, row: ReaderQuestion, other: string):
   const chosen = [...gold, ...others].sort((a, b) => a - b);
   if (chosen.length !== CHUNKS) return undefined;
   const turned = [3, 0, 5, 1, 4, 2].map((i) => chosen[i]!);
-  return { answers: row.answers, layout: layoutOf(chosen, row.question), earlier: layoutOf(turned, other) };
+  const messages = messagesOf(chosen, row.question);
+  const earlierMessages = messagesOf(turned, other);
+  return {
+    answers: row.answers,
+    messages,
+    layout: chatLayout(template, messages),
+    earlier: chatLayout(template, earlierMessages),
+    earlierMessages,
+  };
 }

@@ -1,23 +1,34 @@
+import { spawn } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../models/decoder/checkpoint.js';
 import { ChatTemplate } from '../models/decoder/chat-template.js';
+import { Decoder } from '../models/decoder/decoder.js';
 import { DecoderEngine } from '../models/decoder/decoder-engine.js';
 import type { KvSlots } from '../models/decoder/kv-slots.js';
 import { ModelRegistry } from '../models/registry.js';
 import { Tokenizer } from '../models/tokenizer.js';
-import { ChunkEngine, type PlacedKv, type Prefilled, type Steps } from '../kvreuse/chunk-engine.js';
-import type { ChunkKv } from '../kvreuse/chunk-kv.js';
+import { ChunkDecoder } from '../kvreuse/chunk-decoder.js';
+import { ChunkEngine, type PlacedKv, type Prefilled } from '../kvreuse/chunk-engine.js';
 import { encodeRecord, memorySource, RecordReader } from '../kvreuse/chunk-record.js';
 import { CODEC_NAMES, codecNamed } from '../kvreuse/codecs/codec-named.js';
+import { divergence, logSoftmax } from '../kvreuse/divergence.js';
+import { computeAlone, prefillBy, type KnownChunk } from '../kvreuse/prefill-by.js';
+import { finish } from '../kvreuse/steps.js';
 import type { PlacedPiece, PromptLayout } from '../kvreuse/prompt-layout.js';
 import { cacheBlend } from '../kvreuse/selection/cache-blend.js';
 import { cacheCraft } from '../kvreuse/selection/cache-craft.js';
 import { full } from '../kvreuse/selection/full.js';
 import { legoLink } from '../kvreuse/selection/lego-link.js';
 import { none } from '../kvreuse/selection/none.js';
-import type { CachedChunk, SelectionPolicy } from '../kvreuse/selection/selection-policy.js';
+import type { SelectionPolicy } from '../kvreuse/selection/selection-policy.js';
+
 import { kvQuestions, type KvQuestion } from './kv-questions.js';
+import { openLlama } from './open-llama.js';
 import { holdsAnswer } from './reader.js';
+import { sharedData } from '../test/shared-data.js';
+import { median, printTable } from './table.js';
 
 const THREADS = Math.min(2, availableParallelism());
 /** As the local server does. */
@@ -96,23 +107,15 @@ export async function measurePolicies(
     const expected = logSoftmax(await engine.logits(whole.hidden));
     const fullMs = performance.now() - start;
     const told = isAnswered ? await answer(lab, whole, layout.tokens) : '';
-    const alone = await aloneOf(engine, layout);
+    const alone = await finish(computeAlone(engine, layout));
+    const prefix = alone.prefix!;
     const inContext = chosen.some(({ versions }) => versions === 'in-context')
       ? await inContextOf(engine, layout, earlier)
       : [];
     for (const policy of chosen) {
       const cached = policy.versions === 'in-context' ? inContext : alone.chunks;
       const began = performance.now();
-      const anew = positionsOf(cached, policy.select(cached));
-      const narrow = policy.selectByDeviation;
-      const prompt = await finish(
-        engine.prefill(
-          layout,
-          [alone.prefix, ...cached],
-          anew,
-          narrow && ((deviations) => new Set(narrow.call(policy, cached, deviations).flat())),
-        ),
-      );
+      const prompt = await finish(prefillBy(engine, policy, layout, prefix, cached));
       const logits = logSoftmax(await engine.logits(prompt.hidden));
       const milliseconds = performance.now() - began;
       const of = sums.get(policy)!;
@@ -120,7 +123,7 @@ export async function measurePolicies(
       of.kl += divergence(expected, logits);
       of.top1 += Number(best(expected) === best(logits));
       of.computed += prompt.computed / layout.tokens;
-      of.recomputed += (prompt.computed - (layout.tokens - tokens - alone.prefix.kv.tokens)) / tokens;
+      of.recomputed += prompt.anew.size / tokens;
       of.full += fullMs;
       of.own += milliseconds;
       if (!withAnswers(policy)) continue;
@@ -162,15 +165,15 @@ export async function measureCodecs(lab: KvLab, questions: readonly KvQuestion[]
   for (const { layout } of questions) {
     const whole = await finish(engine.prefill(layout, [], new Set()));
     const expected = logSoftmax(await engine.logits(whole.hidden));
-    const { prefix, chunks } = await aloneOf(engine, layout);
+    const { prefix, chunks } = await finish(computeAlone(engine, layout));
     const klOf = async (placed: readonly PlacedKv[]) => {
       const { hidden } = await finish(engine.prefill(layout, placed, new Set()));
       return divergence(expected, logSoftmax(await engine.logits(hidden)));
     };
-    exact += await klOf([prefix, ...chunks]);
+    exact += await klOf([prefix!, ...chunks]);
     for (const [name, of] of sums) {
       const placed: PlacedKv[] = [];
-      for (const { piece, kv } of [prefix, ...chunks]) {
+      for (const { piece, kv } of [prefix!, ...chunks]) {
         const record = encodeRecord(
           { chunkId: '', versionId: '', fingerprints: {}, tokenIds: piece.tokens, statistics: {} },
           kv,
@@ -190,25 +193,115 @@ export async function measureCodecs(lab: KvLab, questions: readonly KvQuestion[]
   }));
 }
 
-export function processor(): string {
-  return cpus()[0]?.model ?? 'unknown';
+/** Of one prompt after another, through what applications call. */
+interface FirstTokens {
+  readonly reuse: number;
+  readonly full: number;
+  readonly llama: number | undefined;
 }
 
-type Alone = { readonly prefix: PlacedKv; readonly chunks: readonly (CachedChunk & PlacedKv)[] };
+/** Milliseconds to the first token of prompts whose chunks were read before in another order; medians. */
+async function measureFirstTokens(folder: string, questions: readonly KvQuestion[]): Promise<FirstTokens> {
+  const plain = await Decoder.load({ threads: THREADS });
+  const keeping = await ChunkDecoder.load({ threads: THREADS });
+  const llama = await openLlama(folder, THREADS, 1);
+  const times: { reuse: number[]; full: number[]; llama: number[] } = { reuse: [], full: [], llama: [] };
+  for (const { layout, messages, earlierMessages } of questions) {
+    await keeping.generate({ messages: earlierMessages }, { maxTokens: 1 }).result;
+    const known = await keeping.generate({ messages }, { maxTokens: 1 }).result;
+    const whole = await plain.generate({ messages }, { maxTokens: 1 }).result;
+    times.reuse.push(known.milliseconds.firstToken);
+    times.full.push(whole.milliseconds.firstToken);
+    if (llama) times.llama.push((await llama.measure(layout.ids)).prefill);
+  }
+  await plain.close();
+  await keeping.close();
+  llama?.close();
+  return {
+    reuse: median(times.reuse),
+    full: median(times.full),
+    llama: llama && median(times.llama),
+  };
+}
 
-async function aloneOf(engine: ChunkEngine, layout: PromptLayout): Promise<Alone> {
-  const first = layout.pieces[0]!;
-  const [prefix] = await finish(engine.computeChunks(undefined, [first.tokens]));
-  const kvs = await finish(
-    engine.computeChunks(
-      prefix,
-      layout.chunks.map(({ tokens }) => tokens),
-    ),
+const QUESTIONS = { answers: 200, codecs: 24, times: 16 };
+
+/** Six known chunks in a new order: quality by policy, times, codecs, memory. */
+export async function benchKvreuse(): Promise<unknown> {
+  if (sharedData === undefined) {
+    console.log('kvreuse: shared/data is not here; nothing is measured');
+    return undefined;
+  }
+  const { folder } = await new ModelRegistry().resolve('smollm2');
+  const lab = await openLab(folder);
+  const questions = lab.questions(QUESTIONS.answers);
+  const reuse = await measurePolicies(lab, questions, policies('headline'), ({ name }) => name === 'none');
+  const codecs = await measureCodecs(lab, questions.slice(0, QUESTIONS.codecs));
+  await lab.decoder.close();
+  const times = await measureFirstTokens(folder, questions.slice(-QUESTIONS.times));
+  const memory = await measureMemory();
+  printPolicies(reuse);
+  printTable(
+    `how chunks are stored, ${QUESTIONS.codecs} questions, nothing repaired`,
+    ['codec', 'times smaller than float32', 'KL added'],
+    codecs.map(({ name, ratio, klAdded }) => [name, ratio.toFixed(2), klAdded.toFixed(4)]),
+  );
+  const ttftVsLlama = times.llama === undefined ? undefined : times.llama / times.reuse;
+  printTable(
+    `first token of six known chunks in a new order, ChunkDecoder as it comes, medians of ${QUESTIONS.times}, ${THREADS} threads each`,
+    ['', 'ms', 'times as long'],
+    [
+      ['from caches', times.reuse.toFixed(0), '1'],
+      ['read whole', times.full.toFixed(0), (times.full / times.reuse).toFixed(2)],
+      ['read whole by llama.cpp, Q4_1', times.llama?.toFixed(0) ?? '-', ttftVsLlama?.toFixed(2) ?? '-'],
+    ],
+  );
+  printTable(
+    'memory of a process with the decoder and a store of 256 MB',
+    ['requests', 'RSS, MB'],
+    memory.map(({ requests, rssMb }) => [String(requests), rssMb.toFixed(0)]),
   );
   return {
-    prefix: { piece: first, kv: prefix! },
-    chunks: layout.chunks.map((piece, i) => cachedChunk(layout, i, piece, kvs[i]!)),
+    reuse: reuse.map((figures) => ({
+      ...figures,
+      // What is called through the package is measured by itself.
+      ...(figures.policy === 'none' && { ttftVsFull: times.full / times.reuse, ttftVsLlama }),
+    })),
+    codecs,
+    memory: { rssMb: Math.max(...memory.map(({ rssMb }) => rssMb)), overRequests: memory },
+    cpu: cpus()[0]?.model ?? 'unknown',
   };
+}
+
+export function printPolicies(figures: readonly PolicyFigures[]): void {
+  printTable(
+    `six chunks of 100 to 400 tokens in a new order, ${figures[0]?.questions ?? 0} dev questions, beside the same prompts read whole`,
+    ['policy', 'recomputed', 'computed', 'first token', 'KL', 'top-1', 'answers', 'answers read whole'],
+    figures.map(({ policy, recomputed, computed, ttftVsFull, kl, top1, answers, answersFull }) => [
+      policy,
+      `${(100 * recomputed).toFixed(1)}%`,
+      `${(100 * computed).toFixed(1)}%`,
+      `${ttftVsFull.toFixed(2)} x`,
+      kl.toFixed(4),
+      top1.toFixed(3),
+      answers?.toFixed(3) ?? '-',
+      answersFull?.toFixed(3) ?? '-',
+    ]),
+  );
+}
+
+interface Memory {
+  readonly requests: number;
+  readonly rssMb: number;
+}
+
+async function measureMemory(): Promise<Memory[]> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('kv-memory.js', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const memory: Memory[] = [];
+  for await (const line of createInterface({ input: child.stdout })) memory.push(JSON.parse(line) as Memory);
+  return memory;
 }
 
 /** As an earlier prompt left them. */
@@ -216,23 +309,14 @@ async function inContextOf(
   engine: ChunkEngine,
   layout: PromptLayout,
   earlier: PromptLayout,
-): Promise<(CachedChunk & PlacedKv)[]> {
+): Promise<KnownChunk[]> {
   const { chunks } = await finish(engine.prefillWithStatistics(earlier));
   return layout.chunks.map((piece, i) => {
     const at = chunks.findIndex((chunk) => idOf(chunk.piece) === idOf(piece));
     const { kv, statistics } = chunks[at]!;
     const madeBehind = chunks.slice(0, at).map((chunk) => idOf(chunk.piece));
-    return { ...cachedChunk(layout, i, piece, kv), madeBehind, statistics };
+    return { piece, kv, before: layout.chunks.slice(0, i).map(idOf), madeBehind, statistics };
   });
-}
-
-function cachedChunk(
-  layout: PromptLayout,
-  i: number,
-  piece: PlacedPiece,
-  kv: ChunkKv,
-): CachedChunk & PlacedKv {
-  return { piece, kv, before: layout.chunks.slice(0, i).map(idOf), madeBehind: [], statistics: undefined };
 }
 
 function idOf({ tokens }: PlacedPiece): string {
@@ -263,35 +347,6 @@ async function answer(lab: KvLab, { slots, hidden }: Prefilled, tokens: number):
 
 function newSums() {
   return { computed: 0, recomputed: 0, full: 0, own: 0, kl: 0, top1: 0, right: 0, rightFull: 0 };
-}
-
-async function finish<T>(steps: Steps<T>): Promise<T> {
-  for (;;) {
-    const { done, value } = await steps.next();
-    if (done) return value;
-  }
-}
-
-function positionsOf(
-  chunks: readonly CachedChunk[],
-  selected: readonly (readonly number[] | 'whole')[],
-): Set<number> {
-  return new Set(
-    selected.flatMap((rows, i) => {
-      const { start, tokens } = chunks[i]!.piece;
-      return rows === 'whole' ? tokens.map((_, at) => start + at) : rows;
-    }),
-  );
-}
-
-function logSoftmax(logits: Float32Array): Float64Array {
-  const largest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
-  return Float64Array.from(logits, (logit) => logit - largest - Math.log(sum));
-}
-
-function divergence(of: Float64Array, from: Float64Array): number {
-  return of.reduce((sum, log, token) => sum + Math.exp(log) * (log - from[token]!), 0);
 }
 
 function best(numbers: Float32Array | Float64Array): number {

@@ -5,8 +5,10 @@ import { benchDecoder } from './decoder.js';
 import { benchExit } from './exit.js';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
+import { benchKvreuse } from './kvreuse.js';
 import { benchPreset } from './preset.js';
 import { benchRetrieval } from './retrieval.js';
+import { benchTcra } from './tcra.js';
 import { benchTokenCounter } from './token-counter.js';
 import { benchZipfit } from './zipfit.js';
 
@@ -15,10 +17,12 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   zipfit: benchZipfit,
   fast: benchFast,
   exit: benchExit,
+  tcra: benchTcra,
   preset: benchPreset,
   retrieval: benchRetrieval,
   tokens: benchTokenCounter,
   decoder: benchDecoder,
+  kvreuse: benchKvreuse,
 };
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });

@@ -1,14 +1,16 @@
 import { LRUCache } from 'lru-cache';
 import type { Reuse } from '../models/decoder/generation.js';
-import type { ChunkEngine, PlacedKv, Prefilled, Steps } from './chunk-engine.js';
+import type { ChunkEngine, PlacedKv, Prefilled } from './chunk-engine.js';
 import type { ChunkIdentity } from './chunk-identity.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { encodeRecord, memorySource, RecordError, RecordReader, type RecordMeta } from './chunk-record.js';
 import { KvCodecError, type KvCodec } from './codecs/kv-codec.js';
+import { prefillBy, type KnownChunk } from './prefill-by.js';
 import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
 import type { CachedChunk, ChunkStatistics, SelectionPolicy } from './selection/selection-policy.js';
 import type { ChunkStore } from './store/chunk-store.js';
 import { loadCost } from './store/load-cost.js';
+import type { Steps } from './steps.js';
 
 export interface ChunkCachesOptions {
   readonly engine: ChunkEngine;
@@ -88,20 +90,9 @@ export class ChunkCaches {
       madeBehind: [],
       statistics: undefined,
     }));
-    const placed = [...(prefix && prefixKv ? [{ ...prefix, kv: prefixKv }] : []), ...cached];
-    const selected = policy.select(cached);
-    const anew = positionsOf(cached, selected);
-    const results = yield* engine.prefill(
-      layout,
-      placed,
-      anew,
-      policy.selectByDeviation &&
-        ((deviations) => {
-          for (const position of policy.selectByDeviation!(cached, deviations).flat()) anew.add(position);
-          return anew;
-        }),
-    );
-    return { ...results, reuse: this.#count(layout, placed, anew, known) };
+    const first = prefix && prefixKv && { ...prefix, kv: prefixKv };
+    const { anew, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
+    return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
   }
 
   /** Chunks as whole prompts left them, each in the version that needs least repair here. */
@@ -109,7 +100,7 @@ export class ChunkCaches {
     const { engine, policy } = this.#options;
     const prefix = this.#prefixOf(layout);
     const ids = this.#idsInContext(layout);
-    const cached: (CachedChunk & { readonly key: string; readonly kv: ChunkKv })[] = [];
+    const cached: (KnownChunk & { readonly key: string })[] = [];
     for (const [i, piece] of layout.chunks.entries()) {
       const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
       const kv = best && (await this.#load(best.key, piece));
@@ -126,10 +117,9 @@ export class ChunkCaches {
     }
     const known = new Set(cached.map(({ key }) => key));
     const prefixKv = prefix && (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key);
-    const placed = [...(prefix && prefixKv ? [{ ...prefix, kv: prefixKv }] : []), ...cached];
-    const anew = positionsOf(cached, policy.select(cached));
-    const results = yield* engine.prefill(layout, placed, anew);
-    return { ...results, reuse: this.#count(layout, placed, anew, known) };
+    const first = prefix && prefixKv && { ...prefix, kv: prefixKv };
+    const { anew, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
+    return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
   }
 
   #prefixOf({ pieces: [first] }: PromptLayout): Wanted | undefined {
@@ -313,17 +303,4 @@ export class ChunkCaches {
   #saved(tokens: number): number {
     return (1000 * tokens) / this.#tokensPerSecond;
   }
-}
-
-function positionsOf(
-  chunks: readonly CachedChunk[],
-  selected: readonly (readonly number[] | 'whole')[],
-): Set<number> {
-  const positions = new Set<number>();
-  selected.forEach((rows, i) => {
-    const { start, tokens } = chunks[i]!.piece;
-    for (const position of rows === 'whole' ? tokens.map((_, at) => start + at) : rows)
-      positions.add(position);
-  });
-  return positions;
 }

@@ -3,6 +3,7 @@ import { KvSlots, type RowsKv, type SlotRun } from '../models/decoder/kv-slots.j
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
 import { rowMask } from './row-mask.js';
+import type { Steps } from './steps.js';
 import type { ChunkStatistics, Deviations } from './selection/selection-policy.js';
 
 /** Rows that are computed at once, as the decoder's own prompts are. */
@@ -31,11 +32,6 @@ export interface PrefilledWithStatistics extends Prefilled {
 
 /** Positions left to the rows at a cut; `undefined` keeps all. */
 export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
-
-/**
- * Gives way after each run of the graph: whoever drives it may let others run, or leave it there.
- */
-export type Steps<T> = AsyncGenerator<undefined, T, undefined>;
 
 /** Computes chunks by themselves, and prompts from chunks that are known. */
 export class ChunkEngine {

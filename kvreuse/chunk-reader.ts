@@ -8,6 +8,8 @@ import { chatLayout } from './chat-layout.js';
 import { ChunkCaches } from './chunk-caches.js';
 import { ChunkEngine } from './chunk-engine.js';
 import { ChunkIdentity, fingerprintsOf } from './chunk-identity.js';
+import { checkReuse, recordedGate } from './correctness-gate.js';
+import { GATE_PROMPTS } from './gate-prompts.js';
 import { degradeRecord } from './chunk-record.js';
 import { codecNamed } from './codecs/codec-named.js';
 import { policyNamed, type PolicySettings } from './selection/policy-named.js';
@@ -45,8 +47,13 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
       });
       const weights = `${await weightsHash(folder)} ${precision}`;
       const fingerprints = fingerprintsOf(weights, checkpoint, engine.rope);
+      const chunks = new ChunkEngine(engine);
+      if (checkpoint.chatTemplate !== undefined && !(await recordedGate(folder, policy.name))) {
+        const layouts = GATE_PROMPTS.map((messages) => chatLayout(template(), messages));
+        await checkReuse(checkpoint.path, engine, chunks, policy, layouts);
+      }
       const caches = new ChunkCaches({
-        engine: new ChunkEngine(engine),
+        engine: chunks,
         identity: new ChunkIdentity(fingerprints),
         fingerprints,
         store,

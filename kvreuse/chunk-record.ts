@@ -112,7 +112,8 @@ interface LayerPlace {
  * The same chunk gives the same bytes.
  * @param salience [layers, tokens], larger = more attended, or [tokens] for all layers alike; for codecs that keep some
  *   tokens finer: each layer attends to others
- * @throws KvCodecError where keys or values are not finite, too large for the codec, or not as many as `kv` says
+ * @throws RangeError where keys or values are not as many as `kv` says
+ * @throws KvCodecError where one is not finite, or too large for the codec, or sizes or saliences are none
  * @throws ConfigurationError where `meta` is not what JSON can say, or not of as many tokens as `kv`
  */
 export function encodeRecord(
@@ -122,6 +123,12 @@ export function encodeRecord(
   salience?: Float32Array,
 ): Uint8Array {
   const { dims, tokens } = kv;
+  const numbers = dims.layers * dims.kvHeads * tokens * dims.headSize;
+  if (dims.layers < 1 || kv.keys.length !== numbers || kv.values.length !== numbers)
+    throw new RangeError(
+      `${kv.keys.length} keys and ${kv.values.length} values of a chunk of ${tokens} tokens in ${dims.layers} layers ` +
+        `of [${dims.kvHeads}, tokens, ${dims.headSize}]`,
+    );
   const schema = metaSchema.refine(({ tokenIds }) => tokenIds.length === tokens, {
     path: ['tokenIds'],
     message: `give the ids of the chunk's ${tokens} tokens`,

@@ -126,12 +126,20 @@ export class Session {
   }
 }
 
+/** Sessions that the thread is still to free. */
+let leaving = 0;
+
 async function leave(session: SharedSession): Promise<void> {
   if (--session.users > 0) return;
   shared.delete(`${session.threads}:${session.path}`);
   const { path, threads } = session;
-  await send({ type: 'close', path, threads });
-  if (shared.size > 0 || !pool) return;
+  leaving++;
+  try {
+    await send({ type: 'close', path, threads });
+  } finally {
+    leaving--;
+  }
+  if (shared.size > 0 || leaving > 0 || !pool) return;
   const closing = pool;
   pool = undefined;
   await closing.destroy();

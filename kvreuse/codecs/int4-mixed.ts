@@ -56,9 +56,9 @@ function mostSalient(salience: Float32Array): Uint32Array {
 }
 
 /**
- * Keys of little length are those that attention goes to, sinks among them (Devoto et al. 2024, L2 norm-based). With
- * SmolLM2 it is the best of what a layer alone can tell (KL for chunks of 400 tokens 0.0037; the largest keys 0.0064,
- * the first tokens 0.0063, any 0.0059).
+ * Keys of little length are those that attention goes to, sinks among them (Devoto et al. 2024). Of what a layer alone
+ * can tell nothing was better for SmolLM2 (KL, chunks of 400 tokens: 0.0037; the first tokens 0.0063, any 0.0059), and
+ * attention itself is (0.0022).
  */
 function shortKeys({ kvHeads, tokens, headSize, keys }: LayerKv): Float32Array {
   const salience = new Float32Array(tokens);

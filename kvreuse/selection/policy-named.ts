@@ -38,9 +38,7 @@ export function policyNamed(settings: PolicySettings): SelectionPolicy {
       return legoLink(settings.tokens);
     case 'cacheblend':
       return cacheBlend(settings.share);
-    case 'cachecraft': {
-      const { name: _, ...options } = settings;
-      return cacheCraft(options);
-    }
+    case 'cachecraft':
+      return cacheCraft(settings);
   }
 }

@@ -39,10 +39,13 @@ export interface SelectionPolicy {
    */
   readonly versions?: 'alone' | 'in-context';
   /** Positions to compute, of each chunk; `whole`: all of them, the chunk's cache is of no use here. */
-  select(chunks: readonly CachedChunk[]): readonly (readonly number[] | 'whole')[];
+  readonly select: (chunks: readonly CachedChunk[]) => readonly (readonly number[] | 'whole')[];
   /**
    * Where a policy looks at the prompt's own first layers: chooses among all positions of cached chunks.
    * Rows are computed up to the engine's first cut for all tokens.
    */
-  selectByDeviation?(chunks: readonly CachedChunk[], deviations: Deviations): readonly (readonly number[])[];
+  readonly selectByDeviation?: (
+    chunks: readonly CachedChunk[],
+    deviations: Deviations,
+  ) => readonly (readonly number[])[];
 }

@@ -7,7 +7,6 @@ import { MemoryTier } from './memory-tier.js';
 import { Pins } from './pins.js';
 import { checkKey, checkPrefix, isKey } from './record-key.js';
 import { RedisTier } from './redis-tier.js';
-import { SingleFlight } from './single-flight.js';
 import type { RecordHandle, Tier } from './tier.js';
 import type { Speed } from './tier-speed.js';
 
@@ -77,7 +76,6 @@ export class ChunkStore {
   readonly #memory: MemoryTier;
   readonly #disk: DiskTier | undefined;
   readonly #redis: RedisTier | undefined;
-  readonly #flights = new SingleFlight();
   readonly #lookups = new LRUCache<string, number>({ max: COUNTED_KEYS });
   /** Keys that are on their way to RAM; one taken out must not arrive. */
   readonly #promoting = new Set<string>();
@@ -162,26 +160,6 @@ export class ChunkStore {
   used(key: string, savedMs: number): void {
     this.#memory.used(key, positive(savedMs));
     this.#disk?.used(key, positive(savedMs));
-  }
-
-  /**
-   * What `make` makes, once for all who ask at the same time. Look the key up in `make`: it may have come meanwhile.
-   * Where it fails or is aborted, whoever waits runs its own.
-   *
-   * @example
-   * const keysAndValues = await store.once(key, async (signal) => {
-   *   const found = await load(key);
-   *   if (found) return found;
-   *   const computed = await compute(tokens, signal);
-   *   await store.put(key, encode(computed), { savedMs: computed.milliseconds });
-   *   return computed;
-   * }, request.signal);
-   *
-   * @param make its signal fires when nobody waits any more; an abort of one call leaves it running for the others
-   * @throws what this call's own `make` throws; the signal's reason when aborted
-   */
-  once<T>(key: string, make: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#flights.once(key, make, signal);
   }
 
   /**

@@ -29,7 +29,7 @@ export interface ReaderParts {
   readonly precision: Precision;
   readonly checkpoint: Checkpoint;
   readonly engine: DecoderEngine;
-  template(): ChatTemplate;
+  readonly template: () => ChatTemplate;
 }
 
 /** Reads prompts in another way than from the first token to the last. */

@@ -142,7 +142,7 @@ describe('a decoder that keeps chunks', () => {
   test('computes a chunk once for requests that come together', async () => {
     const decoder = await load({ policy: { name: 'none' } });
     const results = await Promise.all(
-      Array.from({ length: 12 }, (_, i) => ask(decoder, [0, 1, 2], `number ${i}?`)),
+      Array.from({ length: 50 }, (_, i) => ask(decoder, [0, 1, 2], `number ${i}?`)),
     );
     const fresh = results.filter(({ reuse }) => reuse!.reused === 0);
     expect(fresh).toHaveLength(1);

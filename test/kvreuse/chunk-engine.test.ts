@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ChunkEngine, type PlacedKv, type Prefilled } from '../../kvreuse/chunk-engine.js';
 import { PromptLayout, type PromptPiece } from '../../kvreuse/prompt-layout.js';
-import { finish } from './finish.js';
+import { finish } from '../../kvreuse/steps.js';
 import { openCheckpoint } from '../../models/decoder/checkpoint.js';
 import { DecoderEngine, type EngineOptions } from '../../models/decoder/decoder-engine.js';
 import { KvSlots } from '../../models/decoder/kv-slots.js';

@@ -169,6 +169,9 @@ describe('a record', () => {
     expect(() => encodeRecord(metaOf(5), kv, codec)).toThrow("give the ids of the chunk's 4 tokens");
     const meta = { ...metaOf(4), statistics: { intra: NaN } };
     expect(() => encodeRecord(meta, kv, codec)).toThrow('meta.statistics');
+    expect(() => encodeRecord(metaOf(4), { ...kv, dims: { ...kv.dims, layers: 2 } }, codec)).toThrow(
+      RangeError,
+    );
     kv.values[9] = NaN;
     expect(() => encodeRecord(metaOf(4), kv, codec)).toThrow('values[9] is NaN');
   });
@@ -221,7 +224,13 @@ describe('a record that is not as it was written', () => {
   });
 
   test('tells of another version, of another codec, and that a source has no more', async () => {
-    const other = await errorOf(() => readAll(forged(record, (view) => { view.setUint32(4, 7, true); })));
+    const other = await errorOf(() =>
+      readAll(
+        forged(record, (view) => {
+          view.setUint32(4, 7, true);
+        }),
+      ),
+    );
     expect(other.code).toBe('version');
     expect(other.message).toContain('the record has format 7, this version of ragpress reads 1');
     const codec = await errorOf(() => readAll(respelled(record, '"int8"', '"int9"')));
@@ -248,7 +257,9 @@ describe('a record that is not as it was written', () => {
       [24, 0xffffffff],
       [32, 0xffffffff],
     ] as const) {
-      const bytes = forged(record, (view) => { view.setUint32(at, number, true); });
+      const bytes = forged(record, (view) => {
+        view.setUint32(at, number, true);
+      });
       expect((await errorOf(() => RecordReader.open(memorySource(bytes)))).code).toBe('damaged');
     }
   });

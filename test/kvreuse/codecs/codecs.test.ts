@@ -156,8 +156,16 @@ describe('every codec', () => {
     expect(errorOf(() => codec.encodeLayer({ ...layer, keys: new Float32Array(39) })).code).toBe('sizes');
     const bytes = codec.encodeLayer(layer);
     for (const wrong of [bytes.subarray(1), new Uint8Array(bytes.length + 1), new Uint8Array(0)])
-      expect(errorOf(() => codec.decodeLayer(wrong, emptyLayer(layer))).code).toBe('sizes');
-    expect(errorOf(() => codec.decodeLayer(bytes, { ...layer, tokens: 4 })).code).toBe('sizes');
+      expect(
+        errorOf(() => {
+          codec.decodeLayer(wrong, emptyLayer(layer));
+        }).code,
+      ).toBe('sizes');
+    expect(
+      errorOf(() => {
+        codec.decodeLayer(bytes, { ...layer, tokens: 4 });
+      }).code,
+    ).toBe('sizes');
   });
 
   test.each(CLAIMS)(

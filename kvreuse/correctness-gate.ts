@@ -1,0 +1,142 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { DecoderEngine } from '../models/decoder/decoder-engine.js';
+import { KvSlots } from '../models/decoder/kv-slots.js';
+import { ModelError } from '../models/model-error.js';
+import type { ChunkEngine } from './chunk-engine.js';
+import { divergence, logSoftmax } from './divergence.js';
+import { computeAlone, prefillBy } from './prefill-by.js';
+import type { PromptLayout } from './prompt-layout.js';
+import { full } from './selection/full.js';
+import type { SelectionPolicy } from './selection/selection-policy.js';
+import { finish } from './steps.js';
+
+/** What reuse does to a model under a policy. */
+export interface GateReport {
+  /** Largest difference of a logit between a prompt computed anew out of caches and the same read straight. */
+  readonly exact: number;
+  /** Of a chunk's keys, taken back from their rotation, between two places: relative, root mean square. */
+  readonly moved: number;
+  /** Nats, of the first token, mean. */
+  readonly kl: number;
+  /** Share of prompts whose likeliest first token is the same. */
+  readonly top1: number;
+}
+
+/** Of what 8 bits make of another order of the same sums; a wrong mask or rotation is far beyond. */
+const EXACT = 0.5;
+const MOVED = 0.1;
+/** The answers would be of another model. */
+const KL = 1;
+/** A chunk's second place. */
+const FAR = 700;
+
+/** With the model: reports by policy, as `npm run eval -- kvreuse --record` writes them. */
+export const GATE_FILE = 'reuse.json';
+
+const fileSchema = z.record(
+  z.string(),
+  z.object({ exact: z.number(), moved: z.number(), kl: z.number(), top1: z.number() }),
+);
+
+/** What is known of a model in a folder; undefined where nobody has measured the policy on it. */
+export async function recordedGate(folder: string, policy: string): Promise<GateReport | undefined> {
+  const text = await readFile(join(folder, GATE_FILE), 'utf8').catch(() => '{}');
+  try {
+    return fileSchema.parse(JSON.parse(text))[policy];
+  } catch {
+    return undefined; // Measured again.
+  }
+}
+
+/**
+ * Whether a model's chunks can be reused at all, and what a policy makes of its answers.
+ * @param path of the model, for errors
+ * @throws ModelError `unsupported` where reuse would change what the model says beyond recognition
+ */
+export async function checkReuse(
+  path: string,
+  decoder: DecoderEngine,
+  engine: ChunkEngine,
+  policy: SelectionPolicy,
+  layouts: readonly PromptLayout[],
+): Promise<GateReport> {
+  const reports: GateReport[] = [];
+  for (const layout of layouts) reports.push(await checkPrompt(decoder, engine, policy, layout));
+  const mean = (of: (report: GateReport) => number) =>
+    reports.reduce((sum, report) => sum + of(report), 0) / reports.length;
+  const report = {
+    exact: Math.max(...reports.map(({ exact }) => exact)),
+    moved: Math.max(...reports.map(({ moved }) => moved)),
+    kl: mean(({ kl }) => kl),
+    top1: mean(({ top1 }) => top1),
+  };
+  // Of numbers that are none no comparison holds.
+  const isFit = report.exact <= EXACT && report.moved <= MOVED && report.kl <= KL;
+  if (!isFit) {
+    throw new ModelError(
+      'unsupported',
+      path,
+      `chunks of ${path} cannot be reused by policy ${policy.name}: computed anew its logits differ by ${report.exact.toFixed(3)}, ` +
+        `moved keys by ${report.moved.toFixed(3)}, and its first token by ${report.kl.toFixed(3)} nats; ` +
+        'give another policy, or load it as a Decoder',
+    );
+  }
+  return report;
+}
+
+async function checkPrompt(
+  decoder: DecoderEngine,
+  engine: ChunkEngine,
+  policy: SelectionPolicy,
+  layout: PromptLayout,
+): Promise<GateReport> {
+  const straight = await engine.logits(await readStraight(decoder, layout.ids));
+  const { prefix, chunks } = await finish(computeAlone(engine, layout));
+  const anew = await finish(prefillBy(engine, full(), layout, prefix, chunks));
+  const reused = await finish(prefillBy(engine, policy, layout, prefix, chunks));
+  const said = await engine.logits(reused.hidden);
+  const exact = await engine.logits(anew.hidden);
+  return {
+    exact: exact.reduce((most, logit, i) => Math.max(most, Math.abs(logit - straight[i]!)), 0),
+    moved: await movedBy(decoder, layout.chunks[0]!.tokens),
+    kl: divergence(logSoftmax(straight), logSoftmax(said)),
+    top1: Number(best(straight) === best(said)),
+  };
+}
+
+async function readStraight(decoder: DecoderEngine, ids: readonly number[]): Promise<Float32Array> {
+  const positions = ids.map((_, i) => i);
+  const { hidden } = await decoder.step({
+    rows: decoder.embed(ids),
+    positions,
+    past: new KvSlots(decoder.shape),
+  });
+  return hidden.slice(-decoder.shape.width);
+}
+
+async function movedBy(decoder: DecoderEngine, tokens: readonly number[]): Promise<number> {
+  const [near, far] = [0, FAR].map((start) => tokens.map((_, i) => start + i));
+  const keysAt = async (positions: readonly number[]) => {
+    const { kv } = await decoder.step({
+      rows: decoder.embed(tokens),
+      positions,
+      past: new KvSlots(decoder.shape),
+    });
+    return kv.map(({ keys }) => decoder.rope.turned(keys, positions, true));
+  };
+  const [here, there] = [await keysAt(near!), await keysAt(far!)];
+  let [difference, size] = [0, 0];
+  here.forEach((keys, part) => {
+    keys.forEach((key, i) => {
+      difference += (key - there[part]![i]!) ** 2;
+      size += key ** 2;
+    });
+  });
+  return Math.sqrt(difference / size);
+}
+
+function best(logits: Float32Array): number {
+  return logits.indexOf(logits.reduce((a, b) => Math.max(a, b), -Infinity));
+}
