@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { readEvidence, shareLeft, type EvidenceQuestion, type Recalls } from './evidence.js';
@@ -14,19 +15,30 @@ import {
   type ReaderContext,
   type ReaderFigures,
 } from './reader.js';
+import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
+import { measurePolicies, openLab, policies, printPolicies, recordGate } from './kvreuse.js';
+import { reusePlot } from './reuse-plot.js';
 import { printTable } from './table.js';
 
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
        npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--json]
-       npm run eval -- chat [--folder CHECKPOINT]`;
+       npm run eval -- chat [--folder CHECKPOINT]
+       npm run eval -- kvreuse [--policy all|headline] [--questions 48] [--answers] [--folder CHECKPOINT]
+                               [--plot FILE.svg] [--record] [--json]
+       npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]`;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
   options: {
-    keep: { type: 'string', default: '0.3' },
+    keep: { type: 'string' },
+    mode: { type: 'string', default: 'fast' },
     json: { type: 'boolean', default: false },
-    questions: { type: 'string', default: '100' },
+    questions: { type: 'string' },
     folder: { type: 'string' },
+    policy: { type: 'string', default: 'all' },
+    answers: { type: 'boolean', default: false },
+    plot: { type: 'string' },
+    record: { type: 'boolean', default: false },
     contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
   },
 });
@@ -34,7 +46,7 @@ const { positionals, values } = parseArgs({
 /** Prints how often the reader's answer is right, by what it is given to read. */
 async function reader(): Promise<void> {
   const contexts = values.contexts.split(',') as ReaderContext[];
-  const count = Number(values.questions);
+  const count = Number(values.questions ?? 100);
   if (!(count >= 1) || contexts.some((name) => !READER_CONTEXTS.includes(name))) {
     refuse(USAGE);
     return;
@@ -83,9 +95,61 @@ async function chat(): Promise<void> {
   await decoder.close();
 }
 
+/** Prints how often the answer stands in what EXIT keeps, before and after words were dropped. */
+async function tcra(): Promise<void> {
+  const { mode } = values;
+  const [count, ratio] = [Number(values.questions ?? 100), Number(values.keep ?? 0.8)];
+  if (!(count >= 1) || !(ratio > 0 && ratio <= 1) || (mode !== 'fast' && mode !== 'exact')) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const figures: Record<string, TcraLoss> = {};
+  for (const set of TCRA_SETS) figures[set] = await tcraLoss(set, { count, mode, ratio });
+  if (values.json) {
+    console.log(JSON.stringify({ mode, keep: ratio, sets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    `tcra, ${mode}: answer-string recall after EXIT, and after sentences were cut to ${(100 * ratio).toFixed(0)}% of their tokens; words that still stand`,
+    ['set', 'questions', 'EXIT', 'TCRA', 'lost', 'tokens left', ...STANDING],
+    Object.entries(figures).map(([set, { questions, exit, tcra, tokens, standing }]) => [
+      set,
+      String(questions),
+      ...[exit, tcra, exit - tcra, tokens].map((value) => value.toFixed(3)),
+      ...STANDING.map((kind) => standing[kind].toFixed(4)),
+    ]),
+  );
+}
+
+/** Prints what prompts from caches of their chunks are, beside the same prompts read whole. */
+async function kvreuse(): Promise<void> {
+  const { policy, plot } = values;
+  const count = Number(values.questions ?? 48);
+  if (!(count >= 1) || (policy !== 'all' && policy !== 'headline')) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const lab = await openLab(values.folder);
+  const chosen = policies(policy);
+  const figures = await measurePolicies(lab, lab.questions(count), chosen, () => values.answers);
+  if (plot !== undefined) writeFileSync(plot, reusePlot(figures));
+  if (values.record) await recordGate(lab, chosen);
+  await lab.decoder.close();
+  if (values.json) console.log(JSON.stringify({ reuse: figures }, null, 2));
+  else printPolicies(figures);
+}
+
 /** Prints how much of the evidence in files of questions is kept with a share of their words. */
 async function evidence(files: readonly string[]): Promise<void> {
-  const keep = Number(values.keep);
+  const keep = Number(values.keep ?? 0.3);
   if (files.length === 0 || !(keep > 0 && keep <= 1)) {
     refuse(USAGE);
     return;
@@ -136,5 +200,7 @@ function refuse(reason: string): void {
 const [what, ...files] = positionals;
 if (what === 'reader' && files.length === 0) await reader();
 else if (what === 'chat' && files.length === 0) await chat();
+else if (what === 'tcra' && files.length === 0) await tcra();
+else if (what === 'kvreuse' && files.length === 0) await kvreuse();
 else if (what === 'evidence') await evidence(files);
 else refuse(USAGE);

@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../models/decoder/checkpoint.js';
@@ -9,6 +11,9 @@ import { DecoderEngine } from '../models/decoder/decoder-engine.js';
 import type { KvSlots } from '../models/decoder/kv-slots.js';
 import { ModelRegistry } from '../models/registry.js';
 import { Tokenizer } from '../models/tokenizer.js';
+import { chatLayout } from '../kvreuse/chat-layout.js';
+import { checkReuse, GATE_FILE, type GateReport } from '../kvreuse/correctness-gate.js';
+import { GATE_PROMPTS } from '../kvreuse/gate-prompts.js';
 import { ChunkDecoder } from '../kvreuse/chunk-decoder.js';
 import { ChunkEngine, type PlacedKv, type Prefilled } from '../kvreuse/chunk-engine.js';
 import { encodeRecord, memorySource, RecordReader } from '../kvreuse/chunk-record.js';
@@ -41,7 +46,9 @@ export interface KvLab {
   readonly engine: ChunkEngine;
   readonly tokenizer: Tokenizer;
   readonly ends: readonly number[];
+  readonly folder: string;
   questions(count: number): KvQuestion[];
+  gateLayouts(): PromptLayout[];
 }
 
 export interface PolicyFigures {
@@ -74,8 +81,18 @@ export async function openLab(folder: string | undefined): Promise<KvLab> {
     engine: new ChunkEngine(decoder),
     tokenizer,
     ends: checkpoint.ends,
+    folder: path,
     questions: (count) => kvQuestions(template, count),
+    gateLayouts: () => GATE_PROMPTS.map((messages) => chatLayout(template, messages)),
   };
+}
+
+/** Writes what the correctness gate finds beside the weights, so that it need not be run at every start. */
+export async function recordGate(lab: KvLab, chosen: readonly SelectionPolicy[]): Promise<void> {
+  const reports: Record<string, GateReport> = {};
+  for (const policy of chosen)
+    reports[policy.name] = await checkReuse(lab.folder, lab.decoder, lab.engine, policy, lab.gateLayouts());
+  await writeFile(join(lab.folder, GATE_FILE), `${JSON.stringify(reports, null, 2)}\n`);
 }
 
 /** Policies by what is measured of them: `all` for one picture over the recomputed share. */

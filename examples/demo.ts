@@ -4,12 +4,14 @@ import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import picocolors from 'picocolors';
 import { createPipeline, type CompressionResult, type SourceDocument } from 'ragpress';
-import { Decoder, readerMessages } from 'ragpress/models';
+import { ChunkDecoder } from 'ragpress/kvreuse';
+import { readerMessages } from 'ragpress/models';
 import { Bm25Retriever, readFolder } from 'ragpress/retrievers';
 import { reportHtml, type ReportEntry } from '../middleware/report.js';
 
 // npm run demo, or npx tsx examples/demo.ts REPORT.html: pages are retrieved and compressed for three questions,
-// stage by stage; the embedded model answers them, and a report shows what was kept and dropped.
+// stage by stage; the embedded model answers them, and a report shows what was kept and dropped. One more question is
+// answered from documents that were read before, without reading them again.
 const QUESTIONS = [
   // A cell of a table, with the headers above and beside it.
   'What does a day return to Corran cost with a car in the high season?',
@@ -18,6 +20,9 @@ const QUESTIONS = [
   // A block of code, in the documentation of two versions.
   'How do I make kelpq retry a failed job with exponential backoff, at most five times?',
 ];
+
+// Of the second question's context once more, its documents in another order.
+const AGAIN = 'When was the Sorrel built?';
 
 const MODEL = 'gpt-4o';
 const BUDGET = 400;
@@ -41,7 +46,7 @@ print(
   `${pages.length} pages in ${relative('.', corpus)}, found by BM25, compressed by preset ${PRESET} to at most ${BUDGET} tokens of ${MODEL}.`,
 );
 
-const decoder = await Decoder.load({ contextTokens: CONTEXT_TOKENS });
+const decoder = await ChunkDecoder.load({ contextTokens: CONTEXT_TOKENS });
 const entries: ReportEntry[] = [];
 for (const [index, query] of QUESTIONS.entries()) {
   const documents = await retriever.retrieve(query, { limit: PAGES });
@@ -71,6 +76,19 @@ for (const [index, query] of QUESTIONS.entries()) {
   print(await answered('context', query, result.context));
   print(await answered('pages', query, documents.map(({ content }) => content).join('\n\n')));
 }
+const documents = entries[1]!.result.context
+  .split(/\n\n(?=\[\d+\] )/)
+  .map((document) => document.replace(/^\[\d+\]/, ''));
+const turned = documents.reverse().map((document, i) => `[${i + 1}]${document}`);
+print(
+  '',
+  pc.bold(pc.cyan(`${QUESTIONS.length + 1}. ${AGAIN}`)),
+  '',
+  `The documents of question 2 again, the last one first: what the model made of them is kept, and moved.`,
+  '',
+  pc.bold('Answer'),
+  await answered('context', AGAIN, turned.join('\n\n')),
+);
 await decoder.close();
 await pipeline.close();
 
@@ -94,11 +112,12 @@ async function answered(name: string, query: string, text: string): Promise<stri
     { messages: readerMessages(query, read) },
     { maxTokens: ANSWER_TOKENS },
   );
-  const { text: said, promptTokens, milliseconds } = await generation.result;
+  const { text: said, promptTokens, milliseconds, reuse } = await generation.result;
   const cut = read === text ? '' : ` of ${count(tokens)}, the rest does not fit`;
+  const saved = reuse && reuse.reused > 0 ? `, ${count(reuse.reused)} of them from caches` : '';
   return (
-    `  ${name.padEnd(8)} ${count(promptTokens).padStart(6)} tokens read in ${(milliseconds.firstToken / 1000).toFixed(1)} s` +
-    `${pc.dim(cut)}: ${pc.bold(said.trim())}`
+    `  ${name.padEnd(8)} ${count(promptTokens).padStart(6)} tokens read in ${(milliseconds.firstToken / 1000).toFixed(2)} s` +
+    `${pc.dim(cut)}${pc.green(saved)}: ${pc.bold(said.trim())}`
   );
 }
 

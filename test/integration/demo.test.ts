@@ -15,6 +15,8 @@ describe('the demo', () => {
   let printed: string;
   /** What was printed for each question. */
   let questions: string[];
+  /** What was printed for the question about documents that were read before. */
+  let again: string;
   let report: string;
 
   beforeAll(async () => {
@@ -26,7 +28,11 @@ describe('the demo', () => {
       { cwd: root, env: { ...process.env, CI: '1' } },
     );
     printed = stdout;
-    questions = stdout.split(/\n\n(?=\d\. )/).slice(1);
+    [again, ...questions] = stdout
+      .split(/\n\n(?=\d\. )/)
+      .slice(1)
+      .reverse() as [string, ...string[]];
+    questions.reverse();
     report = await readFile(path, 'utf8');
     expect(stdout).toContain('report.html');
   }, 120_000);
@@ -99,6 +105,12 @@ describe('the demo', () => {
       expect(fromContext).toBeLessThan(600);
       expect(fromPages).toBeGreaterThan(3_000);
     }
+  });
+
+  test('reads documents again from what it kept of them', () => {
+    const [, tokens, reused] =
+      /context +([\d,]+) tokens read in [\d.]+ s, ([\d,]+) of them from caches: \S/.exec(again)!;
+    expect(Number(reused)).toBeGreaterThan(0.8 * Number(tokens));
   });
 
   test('writes a report with kept and dropped text in place', () => {

@@ -42,7 +42,7 @@ describe('the correctness gate', () => {
     async (name) => {
       const { decoder, engine } = await open(name);
       const everything = await checkReuse(name, decoder, engine, full(), layouts);
-      expect(everything.exact).toBeLessThan(0.05);
+      expect(everything.exact).toBeLessThan(0.001);
       expect(everything.moved).toBeLessThan(0.05);
       expect(everything.kl).toBeLessThan(0.001);
       expect(everything.top1).toBe(1);
