@@ -5,6 +5,7 @@ import type { ChunkIdentity } from './chunk-identity.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { encodeRecord, memorySource, RecordError, RecordReader, type RecordMeta } from './chunk-record.js';
 import { KvCodecError, type KvCodec } from './codecs/kv-codec.js';
+import { EditedChunks } from './edited-chunks.js';
 import { prefillBy, type KnownChunk } from './prefill-by.js';
 import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
 import type { CachedChunk, ChunkStatistics, SelectionPolicy } from './selection/selection-policy.js';
@@ -22,6 +23,8 @@ export interface ChunkCachesOptions {
   readonly policy: SelectionPolicy;
   /** Bytes of decoded chunks that are kept ready beside the store. */
   readonly readyBytes: number;
+  /** Whether an edited chunk is made from what it was before. */
+  readonly edits: boolean;
 }
 
 /** What a record tells beside its keys and values. */
@@ -37,6 +40,9 @@ const VERSIONS = 5;
 /** Before anything was computed. */
 const FIRST_GUESS = 500;
 
+/** Tokens that a cache had, by key. */
+type Known = Map<string, number>;
+
 interface Wanted {
   readonly key: string;
   readonly piece: PlacedPiece;
@@ -47,11 +53,13 @@ export class ChunkCaches {
   readonly #options: ChunkCachesOptions;
   readonly #ready: LRUCache<string, ChunkKv>;
   readonly #making = new Set<string>();
+  readonly #edited: EditedChunks | undefined;
   /** A moving average. */
   #tokensPerSecond = FIRST_GUESS;
 
   constructor(options: ChunkCachesOptions) {
     this.#options = options;
+    this.#edited = options.edits ? new EditedChunks() : undefined;
     this.#ready = new LRUCache({
       maxSize: Math.max(1, options.readyBytes),
       sizeCalculation: ({ keys, values }) => keys.byteLength + values.byteLength,
@@ -79,9 +87,9 @@ export class ChunkCaches {
       key: `${ids[i]!}/${identity.version(ids[i]!, before)}`,
       piece,
     }));
-    const known = new Set<string>();
-    const prefixKv = prefix && (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key);
-    const kvs = yield* this.#kvs(prefixKv, wanted, known);
+    const known: Known = new Map();
+    const first = prefix && (yield* this.#known(prefix, known));
+    const kvs = yield* this.#kvs(first, wanted, known);
     const cached = wanted.map(({ key, piece }, i) => ({
       key,
       piece,
@@ -90,7 +98,6 @@ export class ChunkCaches {
       madeBehind: [],
       statistics: undefined,
     }));
-    const first = prefix && prefixKv && { ...prefix, kv: prefixKv };
     const { anew, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
     return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
   }
@@ -115,11 +122,14 @@ export class ChunkCaches {
         await this.#keepInContext(piece, kv, statistics, ids[i]!, ids.slice(0, i));
       return { ...results, reuse: { reused: 0, repaired: 0, computed: layout.tokens } };
     }
-    const known = new Set(cached.map(({ key }) => key));
-    const prefixKv = prefix && (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key);
-    const first = prefix && prefixKv && { ...prefix, kv: prefixKv };
+    const known: Known = new Map(cached.map(({ key, kv }) => [key, kv.tokens]));
+    const first = prefix && (yield* this.#known(prefix, known));
     const { anew, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
     return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
+  }
+
+  async *#known(prefix: Wanted, known: Known): Steps<Wanted & PlacedKv> {
+    return { ...prefix, kv: (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key)! };
   }
 
   #prefixOf({ pieces: [first] }: PromptLayout): Wanted | undefined {
@@ -143,12 +153,12 @@ export class ChunkCaches {
 
   /**
    * Keys and values by key; those that are nowhere are computed together and kept.
-   * @param known takes the keys of those that a cache had
+   * @param known takes how many tokens a cache had of each that it had something of
    */
   async *#kvs(
-    prefix: ChunkKv | undefined,
+    prefix: (Wanted & PlacedKv) | undefined,
     wanted: readonly Wanted[],
-    known: Set<string>,
+    known: Known,
   ): Steps<ReadonlyMap<string, ChunkKv>> {
     const kvs = new Map<string, ChunkKv>();
     // What another prompt is computing is waited for, the others' turns being what is waited with.
@@ -158,18 +168,19 @@ export class ChunkCaches {
       const kv = await this.#load(key, piece);
       if (!kv) return;
       kvs.set(key, kv);
-      known.add(key);
+      known.set(key, kv.tokens);
     });
     // Marked before the first wait: nobody else begins with them.
     for (const key of all.keys()) this.#making.add(key);
     try {
       await Promise.all(loads);
       for (const key of kvs.keys()) this.#making.delete(key);
+      if (this.#edited && prefix) yield* this.#edit(this.#edited, prefix, all, kvs, known);
       const missing = [...all].filter(([key]) => !kvs.has(key));
       if (missing.length === 0) return kvs;
       const began = performance.now();
       const made = yield* this.#options.engine.computeChunks(
-        prefix,
+        prefix?.kv,
         missing.map(([, { tokens }]) => tokens),
       );
       const tokens = made.reduce((sum, kv) => sum + kv.tokens, 0);
@@ -179,6 +190,28 @@ export class ChunkCaches {
       return kvs;
     } finally {
       for (const key of all.keys()) this.#making.delete(key);
+    }
+  }
+
+  /** Those that were known before somebody edited them. */
+  async *#edit(
+    edited: EditedChunks,
+    prefix: Wanted & PlacedKv,
+    wanted: ReadonlyMap<string, PlacedPiece>,
+    kvs: Map<string, ChunkKv>,
+    known: Known,
+  ): Steps<void> {
+    for (const [key, piece] of wanted) {
+      if (!kvs.has(key)) {
+        const old = edited.find(prefix.key, piece.tokens);
+        const oldKv = old && (await this.#load(old.key, { ...piece, tokens: old.tokens }));
+        if (oldKv) {
+          const kv = yield* this.#options.engine.editChunk(prefix.kv, oldKv, piece.tokens, old);
+          kvs.set(key, await this.#keep(key, { piece, kv }, {}));
+          known.set(key, old.head + old.tail);
+        }
+      }
+      edited.add(prefix.key, key, piece.tokens);
     }
   }
 
@@ -281,15 +314,16 @@ export class ChunkCaches {
     layout: PromptLayout,
     placed: readonly (PlacedKv & { readonly key: string })[],
     anew: ReadonlySet<number>,
-    known: ReadonlySet<string>,
+    known: Known,
   ): Reuse {
     let [reused, repaired] = [0, 0];
-    for (const { key, kv, piece } of placed) {
-      if (!known.has(key)) continue;
+    for (const { key, piece } of placed) {
+      const tokens = known.get(key);
+      if (tokens === undefined) continue;
       const own = piece.tokens.filter((_, i) => anew.has(piece.start + i)).length;
-      reused += kv.tokens - own;
+      reused += tokens - own;
       repaired += own;
-      this.#options.store.used(key, this.#saved(kv.tokens - own));
+      this.#options.store.used(key, this.#saved(tokens - own));
     }
     return { reused, repaired, computed: layout.tokens - reused - repaired };
   }

@@ -19,6 +19,11 @@ export interface ReuseOptions {
   readonly memoryMegabytes?: number;
   /** Megabytes of chunks that are kept decoded beside them. Default 64. */
   readonly readyMegabytes?: number;
+  /**
+   * Makes a chunk that was edited from what is kept of it: only changed tokens are computed, those after them do not
+   * learn of it. An answer then depends on what was read before. Default false.
+   */
+  readonly edits?: boolean;
   /** Keeps chunks beyond this process. */
   readonly disk?: ChunkStoreOptions['disk'];
   /** Shares chunks among processes; needs the package `ioredis`. */
@@ -37,6 +42,7 @@ const reuseSchema = z.strictObject({
     .default('int8'),
   memoryMegabytes: z.number().nonnegative('give 0 or more').default(192),
   readyMegabytes: z.number().nonnegative('give 0 or more').default(64),
+  edits: z.boolean('give true or false').default(false),
   // Checked where the store is opened.
   disk: z.custom<ChunkStoreOptions['disk']>().optional(),
   redis: z.custom<ChunkStoreOptions['redis']>().optional(),

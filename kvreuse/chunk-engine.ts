@@ -17,6 +17,12 @@ export interface PlacedKv {
   readonly kv: ChunkKv;
 }
 
+/** Tokens at the two ends of a chunk that an edit left as they were. */
+export interface Stayed {
+  readonly head: number;
+  readonly tail: number;
+}
+
 /** A prompt whose keys and values are all there, ready to be gone on from. */
 export interface Prefilled {
   readonly slots: KvSlots;
@@ -90,6 +96,31 @@ export class ChunkEngine {
       first += length;
       return chunk;
     });
+  }
+
+  /**
+   * An edited chunk from what is known of it before the edit: only the tokens between those that stayed are computed, and
+   * those after them move (He et al. 2024, PIE). What follows the edit does not learn of it.
+   * @param stayed tokens at the head and at the tail that are the same
+   */
+  async *editChunk(
+    prefix: ChunkKv | undefined,
+    old: ChunkKv,
+    tokens: readonly number[],
+    { head, tail }: Stayed,
+  ): Steps<ChunkKv> {
+    const before = prefix?.tokens ?? 0;
+    const slots = new KvSlots(this.#engine.shape);
+    slots.reserve(before + tokens.length);
+    if (prefix) this.#place(slots, prefix, 0);
+    this.#place(slots, rowsOf(old, 0, head), before);
+    this.#place(slots, rowsOf(old, old.tokens - tail, old.tokens), before + tokens.length - tail);
+    const positions = tokens.map((_, i) => before + i).slice(head, tokens.length - tail);
+    const live = new Uint8Array(before + tokens.length).fill(1);
+    for (const position of positions) live[position] = 0;
+    const rows = this.#engine.embed(positions.map((position) => tokens[position - before]!));
+    yield* this.#compute(slots, live, positions, rows, 0, this.#engine.parts.length);
+    return this.#read(slots, before, tokens.length);
   }
 
   /**
@@ -282,6 +313,22 @@ export class ChunkEngine {
     };
   }
 
+  /** What stands in consecutive slots, which are at their positions. */
+  #read(slots: KvSlots, start: number, count: number): ChunkKv {
+    const { layers, kvHeads, headSize } = this.#engine.shape;
+    const keys = new Float32Array(layers * kvHeads * count * headSize);
+    const values = new Float32Array(keys.length);
+    for (let layer = 0, into = 0; layer < layers; layer++)
+      for (let head = 0; head < kvHeads; head++, into += count * headSize) {
+        const from = (head * slots.capacity + start) * headSize;
+        keys.set(slots.keys(layer).subarray(from, from + count * headSize), into);
+        values.set(slots.values(layer).subarray(from, from + count * headSize), into);
+      }
+    const positions = Int32Array.from({ length: count }, (_, i) => start + i);
+    const unrotated = this.#engine.rope.turned(keys, positions, true);
+    return { dims: { layers, kvHeads, headSize }, tokens: count, keys: unrotated, values };
+  }
+
   #copy(
     slots: KvSlots,
     layer: number,
@@ -331,6 +378,23 @@ function packsOf(chunks: readonly (readonly number[])[]): (readonly number[])[][
     rows += chunk.length;
   }
   return packs;
+}
+
+function rowsOf({ dims, tokens, keys, values }: ChunkKv, from: number, to: number): ChunkKv {
+  const { layers, kvHeads, headSize } = dims;
+  const size = (to - from) * headSize;
+  const rows = {
+    dims,
+    tokens: to - from,
+    keys: new Float32Array(layers * kvHeads * size),
+    values: new Float32Array(layers * kvHeads * size),
+  };
+  for (let head = 0; head < layers * kvHeads; head++) {
+    const start = (head * tokens + from) * headSize;
+    rows.keys.set(keys.subarray(start, start + size), head * size);
+    rows.values.set(values.subarray(start, start + size), head * size);
+  }
+  return rows;
 }
 
 function picked(rows: Float32Array, places: readonly number[], width: number): Float32Array {

@@ -22,6 +22,7 @@ export interface ChunkReaderSettings {
   readonly codec: string;
   readonly memoryMegabytes: number;
   readonly readyMegabytes: number;
+  readonly edits: boolean;
   readonly disk?: ChunkStoreOptions['disk'];
   readonly redis?: ChunkStoreOptions['redis'];
 }
@@ -60,6 +61,7 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
         codec: codecNamed(codec),
         policy,
         readyBytes: readyMegabytes * 1e6,
+        edits: settings.edits,
       });
       return {
         read(input: DecoderInput): Reading | undefined {

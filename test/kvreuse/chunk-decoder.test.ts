@@ -92,6 +92,27 @@ describe('a decoder that keeps chunks', () => {
     expect((await ask(decoder, [2, 1, 0])).text).toBe((await ask(plain, [2, 1, 0])).text);
   });
 
+  test('makes an edited document from what it was before, where that is asked for', async () => {
+    const edited = (decoder: ChunkDecoder) =>
+      decoder.generate(
+        {
+          messages: messages([0, 1], 'when?').map(({ role, content }) => ({
+            role,
+            content: content.replace('opens at seven', 'opens at eight'),
+          })),
+        },
+        { maxTokens: 4 },
+      ).result;
+    const decoder = await load({ policy: { name: 'none' }, edits: true });
+    await ask(decoder, [0, 1]);
+    const { reuse, promptTokens } = await edited(decoder);
+    const plain = await load({ policy: { name: 'none' } });
+    await ask(plain, [0, 1]);
+    const without = await edited(plain);
+    expect(reuse!.reused).toBeGreaterThan(without.reuse!.reused + 20);
+    expect(reuse!.reused + reuse!.computed).toBe(promptTokens);
+  });
+
   test('finds what an earlier process left on disk', async () => {
     const disk = { folder: temporaryFolder(), bytes: 50e6 };
     const before = await ChunkDecoder.load({

@@ -106,4 +106,32 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     expect(largest(decoder.rope.turned(alone[0]!.keys, positions), far.kv[0]!.keys)).toBeLessThan(1e-4);
     expect(largest(alone[0]!.values, far.kv[0]!.values)).toBeLessThan(1e-4);
   });
+
+  test('an edited chunk keeps what stayed, and computes what changed as it stands there', async () => {
+    const { engine } = await open(name);
+    const [prefix] = await finish(engine.computeChunks(undefined, [LAYOUT.pieces[0]!.tokens]));
+    const old = [...LAYOUT.chunks[2]!.tokens];
+    const [oldKv] = await finish(engine.computeChunks(prefix, [old]));
+    const edits = [
+      { tokens: [...old.slice(0, 5), 90, 91, 92, ...old.slice(7)], head: 5, tail: old.length - 7 },
+      { tokens: [...old.slice(0, 4), ...old.slice(9)], head: 4, tail: old.length - 9 },
+      { tokens: [...old, 88, 89], head: old.length, tail: 0 },
+    ];
+    for (const { tokens, head, tail } of edits) {
+      const edited = await finish(engine.editChunk(prefix, oldKv!, tokens, { head, tail }));
+      const [exact] = await finish(engine.computeChunks(prefix, [tokens]));
+      const row = (kv: typeof edited, i: number, heads: number) =>
+        kv.values.subarray(
+          (heads * kv.tokens + i) * kv.dims.headSize,
+          (heads * kv.tokens + i + 1) * kv.dims.headSize,
+        );
+      for (let head_ = 0; head_ < edited.dims.layers * edited.dims.kvHeads; head_++) {
+        // Up to the end of what changed all is as if it had been computed.
+        for (let i = 0; i < tokens.length - tail; i++)
+          expect(largest(row(edited, i, head_), row(exact!, i, head_))).toBeLessThan(1e-4);
+        for (let i = 1; i <= tail; i++)
+          expect(largest(row(edited, tokens.length - i, head_), row(oldKv!, old.length - i, head_))).toBe(0);
+      }
+    }
+  });
 });
