@@ -33,8 +33,16 @@ export interface DecoderOptions {
   readonly threads?: number;
   /** `float32` computes as the checkpoint has it, several times slower, for comparison. Default `int8`. */
   readonly precision?: Precision;
-  /** Tokens that a prompt and its answer may have together. Default, and at most, what the model was trained for. */
+  /**
+   * Tokens that a prompt and its answer may have together. Default, and at most, what the model was trained for, but for
+   * `window`.
+   */
   readonly contextTokens?: number;
+  /**
+   * Tokens that a token sees back, beside the first four: a prompt and its answer may then be sixteen times as long as
+   * what the model was trained for, and what lies further back is as good as not read. Default none: they may not.
+   */
+  readonly window?: number;
   /**
    * Megabytes that keys and values of all requests under way may take: others wait until there is room. One is always
    * let in, and four at most take turns. Default 128.
@@ -54,6 +62,7 @@ const optionsSchema = z
       .default(() => Math.min(4, availableParallelism())),
     precision: z.enum(['int8', 'float32'], 'give int8 or float32').default('int8'),
     contextTokens: z.int('give a whole number').min(2, 'give 2 or more').optional(),
+    window: z.int('give a whole number').min(256, 'give 256 or more').optional(),
     cacheMegabytes: z.number().positive('give a number above 0').default(128),
   })
   .refine(({ model, folder }) => model === undefined || folder === undefined, {
@@ -276,7 +285,7 @@ export async function startDecoder(
   options: DecoderOptions,
   reading?: unknown,
 ): Promise<StartedDecoder> {
-  const { model, folder, registry, threads, precision, contextTokens, cacheMegabytes } = validate(
+  const { model, folder, registry, threads, precision, contextTokens, window, cacheMegabytes } = validate(
     optionsSchema,
     options,
     'decoder',
@@ -288,6 +297,7 @@ export async function startDecoder(
     threads,
     precision,
     contextTokens,
+    window,
     cacheBytes: cacheMegabytes * 1e6,
     turns: nativeTurns(),
     reading,

@@ -8,6 +8,7 @@ import { DecoderEngine, type EngineOptions, type Precision } from './decoder-eng
 import type { GenerateSettings } from './generate-settings.js';
 import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
 import { bytesAToken, KvSlots } from './kv-slots.js';
+import { LambdaWindow } from './lambda-window.js';
 import { Sampler } from './sampler.js';
 import type { DecoderShape } from './shape.js';
 import { TextStream } from './text-stream.js';
@@ -17,6 +18,7 @@ export interface WorkerSettings {
   readonly threads: number;
   readonly precision: Precision;
   readonly contextTokens: number | undefined;
+  readonly window: number | undefined;
   readonly cacheBytes: number;
   readonly turns: Int32Array<SharedArrayBuffer>;
   /** For the reader of prompts, if there is one. */
@@ -105,10 +107,14 @@ const ROWS = 192;
  */
 const TOGETHER = 4;
 
+/** Times the trained context that a sequence may have where tokens see a window alone: memory must end somewhere. */
+const WINDOWS = 16;
+
 /** A request under way. */
 interface Running {
   readonly id: number;
   slots: KvSlots;
+  readonly window: LambdaWindow | undefined;
   /** Rows that are still to be computed, [rows, width]. */
   rows: Float32Array;
   /** Of a prompt that is not read straight, until it is read. */
@@ -146,12 +152,13 @@ export async function serveDecoder(reader?: ReaderMaker): Promise<void> {
 }
 
 async function serve(
-  { folder, threads, precision, contextTokens: limit, cacheBytes, turns }: WorkerSettings,
+  { folder, threads, precision, contextTokens: limit, window, cacheBytes, turns }: WorkerSettings,
   maker: ReaderMaker | undefined,
 ): Promise<void> {
   const checkpoint = await openCheckpoint(folder);
   const { path, shape, begin, ends } = checkpoint;
-  const contextTokens = Math.min(limit ?? shape.contextLength, shape.contextLength);
+  const most = window === undefined ? shape.contextLength : WINDOWS * shape.contextLength;
+  const contextTokens = Math.min(limit ?? most, most);
   const tokenizer = readTokenizer(path, checkpoint.tokenizer);
   const options = { threads, precision, ...maker?.engine(shape) };
   const opening = nativeTurn(turns, () => DecoderEngine.open(checkpoint, options));
@@ -195,6 +202,7 @@ async function serve(
     return {
       id,
       slots: new KvSlots(shape),
+      window: window === undefined ? undefined : new LambdaWindow(shape, engine.rope, window),
       rows,
       reading: reading?.steps,
       reuse: undefined,
@@ -227,7 +235,8 @@ async function serve(
     const rows = request.rows.subarray(0, count * shape.width);
     request.rows = request.rows.subarray(rows.length);
     const positions = Array.from({ length: count }, (_, row) => slots.length + row);
-    const { hidden, kv } = await engine.step({ rows, positions, past: slots });
+    const mask = request.window?.mask(slots, positions);
+    const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
     slots.append(kv, count);
     return request.rows.length > 0 ? undefined : hidden.slice(-shape.width);
   };

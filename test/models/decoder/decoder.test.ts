@@ -245,3 +245,28 @@ describe('what goes wrong', () => {
     await expect(Decoder.load({ model: 'smollm2', folder: 'there' })).rejects.toThrow(/folder/);
   });
 });
+
+describe('a prompt longer than the model was trained for', () => {
+  const letters = (length: number, seed = 0) =>
+    Array.from({ length }, (_, i) => 3 + ((i * 7 + i * i + seed) % 90));
+
+  test('is read by a window, which changes nothing as long as all is in it', async () => {
+    const long = await Decoder.load({ folder: checkpointFolder('llama'), window: 256, precision: 'float32' });
+    expect(long.contextTokens).toBe(16 * 256);
+    const plain = await Decoder.load({ folder: checkpointFolder('llama'), precision: 'float32' });
+    const said = (from: Decoder, tokens: number[]) => from.generate({ tokens }, { maxTokens: 12 }).result;
+    expect((await said(long, letters(200))).text).toBe((await said(plain, letters(200))).text);
+    await expect(said(plain, letters(700))).rejects.toThrow(/700 tokens/);
+
+    const { text, promptTokens } = await said(long, letters(1500));
+    expect(promptTokens).toBe(1500);
+    // Two layers look back two windows, and at the first four tokens.
+    const changed = letters(1500);
+    for (let i = 100; i < 900; i++) changed[i] = 3 + ((i * 11) % 90);
+    expect((await said(long, changed)).text).toBe(text);
+    const near = letters(1500).map((token, i) => (i > 1300 ? 3 + ((i * 13) % 90) : token));
+    expect((await said(long, near)).text).not.toBe(text);
+    await plain.close();
+    await long.close();
+  });
+});
