@@ -15,6 +15,12 @@ export interface ExitOptions {
   readonly threshold?: number;
   /** Tokens that the encoder reads for one request at most, 512 or more, the likeliest by BM25 first. Default 6,144. */
   readonly maxTokens?: number;
+  /**
+   * What is kept or dropped as one: `sentences`, or whole `blocks` by their best sentence. Blocks are the same text
+   * whatever is asked of them, so a model that keeps what it read (`ragpress/kvreuse`) reads them once. Default
+   * `sentences`.
+   */
+  readonly cut?: 'sentences' | 'blocks';
   /** Threads of one run. Default as many as there are processors, at most 4. */
   readonly threads?: number;
 }
@@ -24,6 +30,7 @@ const optionsSchema = z.strictObject({
   registry: z.instanceof(ModelRegistry, { error: 'give a ModelRegistry' }).optional(),
   threshold: z.number().min(0).max(1).optional(),
   maxTokens: z.int().min(512).default(6_144),
+  cut: z.enum(['sentences', 'blocks'], 'give sentences or blocks').default('sentences'),
   threads: z.int().min(1).optional(),
 });
 
@@ -33,7 +40,7 @@ const optionsSchema = z.strictObject({
  * @throws ConfigurationError
  */
 export function exit(options: ExitOptions = {}): Compressor {
-  const { threshold, maxTokens, ...encoderOptions } = validate(optionsSchema, options, 'exit');
+  const { threshold, maxTokens, cut, ...encoderOptions } = validate(optionsSchema, options, 'exit');
   let opening: Promise<EvidenceEncoder> | undefined;
   const open = () => (opening ??= openEncoder(encoderOptions));
   return {
@@ -43,7 +50,7 @@ export function exit(options: ExitOptions = {}): Compressor {
     },
     async compress(state, context) {
       const scorer = new EvidenceScorer(await open(), { threshold, maxTokens });
-      return selectSentences('exit', scorer, state, context);
+      return selectSentences('exit', scorer, state, context, cut);
     },
     async close() {
       const closing = opening;

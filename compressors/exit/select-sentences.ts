@@ -7,6 +7,7 @@ import type { Judgement, SentenceScorer } from './sentence-scorer.js';
  * section 3) with a scorer of choice. With a budget the pipeline chooses the best; without one those from the scorer's
  * floor on stay, in order, each with the headings and table headers that govern it, and nothing where none is.
  * @param stage its name in decisions
+ * @param cut `blocks`: a block is not split, and its score is that of its best sentence
  * @throws TypeError for a scorer that gives no number for each unit
  */
 export async function selectSentences(
@@ -14,12 +15,16 @@ export async function selectSentences(
   scorer: SentenceScorer,
   state: State,
   context: StageContext,
+  cut: 'sentences' | 'blocks' = 'sentences',
 ): Promise<State> {
   const units: Unit[] = [];
+  /** Of each unit the place of the block that it was cut from. */
+  const blocks: number[] = [];
   for (const [index, unit] of state.units.entries()) {
     const page = state.pages[unit.document];
     if (page) units.push(...sentenceUnits(unit, page, context.counter));
     else units.push(unit);
+    while (blocks.length < units.length) blocks.push(index);
     if (index % 16 === 0) await context.breathe();
   }
   const judgement = await scorer.score(state.query, units, state, context);
@@ -29,10 +34,30 @@ export async function selectSentences(
       ? { ...unit, score: judgement.scores[index]! }
       : unit,
   );
-  const judged = { ...state, units: scored, ...(judgement.isHurried && { isHurried: true }) };
+  const judged = {
+    ...state,
+    units: cut === 'blocks' ? wholeBlocks(state.units, scored, blocks) : scored,
+    ...(judgement.isHurried && { isHurried: true }),
+  };
   return context.budget === undefined
     ? fromFloor(judged, judgement, stage, judgement.by ?? scorer.name)
     : { ...judged, decisions: [...state.decisions, ...unusual(judged, judgement, stage)] };
+}
+
+/** Blocks as they came, each with the best score of its sentences. */
+function wholeBlocks(
+  blocks: readonly Unit[],
+  sentences: readonly Unit[],
+  placeOf: readonly number[],
+): Unit[] {
+  const best = new Map<number, number>();
+  sentences.forEach(({ score }, i) => {
+    if (score !== undefined) best.set(placeOf[i]!, Math.max(score, best.get(placeOf[i]!) ?? -Infinity));
+  });
+  return blocks.map((block, place) => {
+    const score = best.get(place);
+    return score === undefined ? block : { ...block, score };
+  });
 }
 
 function checkScores({ scores }: Judgement, { name }: SentenceScorer, units: readonly Unit[]): void {

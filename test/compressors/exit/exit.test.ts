@@ -89,6 +89,25 @@ describe('without a budget', () => {
     expect(lengths[3]).toBe(0);
   });
 
+  test('blocks stay whole by their best sentence, the same text whatever is asked', async () => {
+    const result = await run({}, { cut: 'blocks' });
+    expect(result.documents.map(({ content }) => content)).toEqual([
+      '# Ferry\n\nThe ferry runs every day. Dogs are free. The winter fare of a bicycle is low.',
+      harbour.content,
+    ]);
+    const sentences = await run({});
+    const best = Math.max(...sentences.decisions.map(({ score }) => score ?? 0));
+    expect(Math.max(...result.decisions.map(({ score }) => score ?? 0))).toBeCloseTo(best, 6);
+    const other = await run({ query: 'Are dogs free on the ferry?' }, { cut: 'blocks' });
+    expect(other.documents[0]!.content).toBe(result.documents[0]!.content);
+    const tight = await run({ budget: { tokens: 30 } }, { cut: 'blocks' });
+    expect(tight.tokens.after).toBeLessThanOrEqual(30);
+    for (const { content } of tight.documents)
+      expect(
+        [...result.documents.map(({ content }) => content)].some((whole) => whole.includes(content)),
+      ).toBe(true);
+  });
+
   test('nothing stays where nothing helps, and every drop is said', async () => {
     const result = await run({ query: 'quantum chromodynamics' });
     expect(result).toMatchObject({ context: '', documents: [], tokens: { after: 0 } });
@@ -413,6 +432,7 @@ describe('options', () => {
     ['a threshold above 1', { threshold: 2 }, 'exit.threshold'],
     ['too few tokens', { maxTokens: 100 }, 'exit.maxTokens'],
     ['a registry that is none', { registry: {} }, 'exit.registry'],
+    ['another cut', { cut: 'words' }, 'exit.cut'],
     ['an unknown one', { treshold: 0.3 }, 'exit.treshold'],
   ])('%s names the field', (_, options, field) => {
     expect(() => exit(options as never)).toThrow(
