@@ -8,6 +8,8 @@ import type { ChunkStatistics, Deviations } from './selection/selection-policy.j
 
 /** Rows that are computed at once, as the decoder's own prompts are. */
 const ROWS = 192;
+/** Tokens after the prompt that there is room for at once. */
+const USUAL_ANSWER = 48;
 /** First tokens of a sequence: they draw attention whatever they say, so they tell nothing of what matters. */
 const SINKS = 4;
 
@@ -138,7 +140,7 @@ export class ChunkEngine {
   ): Steps<Prefilled> {
     const engine = this.#engine;
     const slots = new KvSlots(engine.shape);
-    slots.reserve(layout.tokens);
+    slots.reserve(layout.tokens + USUAL_ANSWER);
     const live = new Uint8Array(layout.tokens);
     for (const { piece, kv } of caches) {
       this.#place(slots, kv, piece.start);

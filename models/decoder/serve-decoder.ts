@@ -101,6 +101,8 @@ export type FromWorker =
  */
 const ROWS = 192;
 
+const USUAL_ANSWER = 48;
+
 /**
  * Requests that take turns: a long prompt does not keep a short one waiting, and of many that come at once the first
  * are not as late as the last.
@@ -237,6 +239,9 @@ async function serve(
     const positions = Array.from({ length: count }, (_, row) => slots.length + row);
     const mask = request.window?.mask(slots, positions);
     const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
+    // Room for an answer is made with that for the prompt's end, and not again after a few tokens.
+    if (request.rows.length === 0 && count > 1)
+      slots.reserve(slots.length + count + Math.min(request.maxTokens, USUAL_ANSWER));
     slots.append(kv, count);
     return request.rows.length > 0 ? undefined : hidden.slice(-shape.width);
   };
