@@ -129,6 +129,26 @@ test('LangChain', async () => {
   expect(await chain.invoke({ question, documents })).toContain('DAY RETURN | 7.50');
 });
 
+test('documents that were read before', { timeout: 120_000 }, async () => {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  const cacheFolder = mkdtempSync(join(tmpdir(), 'ragpress-readme-'));
+  opened.push(() => {
+    rmSync(cacheFolder, { recursive: true });
+    return undefined;
+  });
+  const ships = [
+    'The ferry Rowan was launched in 1987 at Kelby, and carries 28 cars between the harbour and the island.',
+    'The ferry Sorrel came from the yard at Tallis in 2024, and carries 52 cars on her open deck.',
+  ];
+  const contextOf = (list: string[]) => list.map((text, i) => `[${i + 1}] ${text}`).join('\n\n');
+  const contexts = [contextOf(ships), contextOf(ships.toReversed())];
+  await runBlock('ragpress/kvreuse', { cacheFolder, contexts, question: 'When was the Rowan launched?' }, []);
+  const [first, second] = log.mock.calls as [string, { reused: number }][];
+  log.mockRestore();
+  expect(first![1].reused).toBe(0);
+  expect(second![1].reused).toBeGreaterThan(40);
+});
+
 test('LangChain with the embedded reader', { timeout: 120_000 }, async () => {
   const pipeline = { budget: { tokens: 200 } };
   const { chain, model } = (await runBlock('answerStep', { pipeline }, ['chain', 'model'])) as {
