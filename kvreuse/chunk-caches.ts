@@ -11,6 +11,7 @@ import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
 import type { CachedChunk, ChunkStatistics, SelectionPolicy } from './selection/selection-policy.js';
 import type { ChunkStore } from './store/chunk-store.js';
 import { loadCost } from './store/load-cost.js';
+import type { RecordHandle } from './store/tier.js';
 import type { Steps } from './steps.js';
 
 export interface ChunkCachesOptions {
@@ -219,24 +220,16 @@ export class ChunkCaches {
   async #load(key: string, { tokens }: PlacedPiece): Promise<ChunkKv | undefined> {
     const ready = this.#ready.get(key);
     if (ready) return ready;
-    const { store } = this.#options;
-    const handle = await store.lookup(key);
-    if (!handle) return undefined;
-    try {
-      const cost = { tokens: tokens.length, bytes: handle.bytes, speed: store.speed(handle.tier) };
+    return this.#read(key, async (handle) => {
+      const speed = this.#options.store.speed(handle.tier);
+      const cost = { tokens: tokens.length, bytes: handle.bytes, speed };
       if (!loadCost({ ...cost, computeTokensPerSecond: this.#tokensPerSecond }).loads) return undefined;
-      const reader = await RecordReader.open<ChunkMeta>(handle);
+      const reader = await RecordReader.open(handle);
       if (reader.tokens !== tokens.length) throw new RecordError('damaged', 'it is of another chunk');
       const kv = await reader.readAll();
       this.#ready.set(key, kv);
       return kv;
-    } catch (error) {
-      if (!(error instanceof RecordError)) throw error;
-      await store.refuse(key, error.code);
-      return undefined;
-    } finally {
-      await handle.close();
-    }
+    });
   }
 
   /** @returns keys and values as they will be read again, so that an answer does not depend on whether they were kept */
@@ -296,11 +289,19 @@ export class ChunkCaches {
   }
 
   async #metaOf(key: string): Promise<ChunkMeta | undefined> {
+    return this.#read(key, async (handle) => (await RecordReader.open<ChunkMeta>(handle)).meta);
+  }
+
+  /** @returns undefined also where no tier has the record, or what it has cannot be used */
+  async #read<T>(
+    key: string,
+    read: (handle: RecordHandle) => Promise<T | undefined>,
+  ): Promise<T | undefined> {
     const { store } = this.#options;
     const handle = await store.lookup(key);
     if (!handle) return undefined;
     try {
-      return (await RecordReader.open<ChunkMeta>(handle)).meta;
+      return await read(handle);
     } catch (error) {
       if (!(error instanceof RecordError)) throw error;
       await store.refuse(key, error.code);
