@@ -20,6 +20,7 @@ export { exit, type ExitOptions } from './exit/exit.js';
 export type { Judgement, SentenceScorer } from './exit/sentence-scorer.js';
 export { sentences, type SentencesOptions } from './exit/sentences.js';
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';
+export { tcra, type TcraOptions } from './tcra/tcra.js';
 export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
 export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';
 export { nearDuplicates } from './zipfit/near-duplicates.js';

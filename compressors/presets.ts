@@ -3,6 +3,7 @@ import { ConfigurationError } from '../settings/configuration-error.js';
 import { exit } from './exit/exit.js';
 import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
+import { tcra } from './tcra/tcra.js';
 import { zipfit } from './zipfit/zipfit.js';
 
 /** Stages by the name that a configuration file or the command line gives, with their default settings. */
@@ -11,6 +12,7 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   zipfit: () => zipfit(),
   sentences: () => sentences(),
   exit: () => exit(),
+  tcra: () => tcra(),
 };
 
 /** The stages of each preset, in order. */
