@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from decoder import Decoder, from_gguf, packaged_gguf
 from packed import Segment, batch_of, length, logits_of
-from reader import save
+from reader import FROZEN_LAYERS, save
 from reader_data import (
     BEGIN,
     DEFAULT_SYSTEM,
@@ -38,9 +38,10 @@ WHOLE = 0.2  # rows where the student reads everything, too: one set of weights 
 UNANSWERABLE = 0.12
 EXTRACTS = 0.45  # documents of a few sentences, as a compressor leaves them
 QUESTION_WEIGHT = 0.3  # of the question's tokens beside the answer's
-TOKENS_A_STEP = 900  # many small steps: with 4 questions a step nothing was learnt in 40
-MOST_TOKENS = 900
-RATE, WARM_UP = 5e-5, 15
+TOKENS_A_STEP = 2_000
+MOST_TOKENS = 850
+RATE, WARM_UP = 2.5e-5, 10
+AVERAGE = 0.985  # of the weights over steps: each step learns its few questions by heart
 
 # As kvreuse/chunk-spans.ts cuts messages.
 LABEL = re.compile(r"(?:\[\d+\]|\(\d+\)|(?:Document|Source|Passage|Context) \d+:|\d+[.)])(?=\s)")
@@ -87,22 +88,22 @@ def segments_of(text: Tokenizer, messages: list[tuple[str, str]], answer: str) -
         at = end
     tail = text.encode(("user\n" if at == 0 else "") + content[at:]).ids
     tail += [END, *newline, BEGIN, *text.encode("assistant\n").ids]
-    segments = []
-    place = 0
-
-    def add(ids: list[int], sees: list[int], wanted: int | None = None):
-        nonlocal place
-        if ids:
-            segments.append(Segment(ids, place, sees, wanted))
-            place += len(ids)
-
     if not parts:
         return []
-    add(head + parts[0][1], [])
-    for is_chunk, ids in parts[1:]:
-        add(ids, [0] if is_chunk else list(range(len(segments))))
+    prefix = head + parts[0][1]
+    segments = [Segment(prefix, 0)]
+    place = len(prefix)
+    for is_chunk, ids in [*parts[1:], (False, [*tail, *text.encode(answer).ids, END])]:
+        if is_chunk and place > len(prefix):
+            # A chunk is computed right behind the prefix, and moved: here the prefix comes to it.
+            segments.append(Segment(prefix, place - len(prefix), aside=True))
+        if is_chunk:
+            segments.append(Segment(ids, place, [len(segments) - 1 if segments[-1].aside else 0]))
+        elif ids:
+            segments.append(Segment(ids, place, [i for i, segment in enumerate(segments) if not segment.aside]))
+        place += len(ids)
     # From the second on: what a token is predicted from lies in the segment itself.
-    add([*tail, *text.encode(answer).ids, END], list(range(len(segments))), 1)
+    segments[-1].wanted = 1
     segments[-1].answer = len(tail)
     return segments
 
@@ -124,13 +125,13 @@ class Draw:
             messages = prompt_of(row.question.text, documents, rng)
             answer = target(row.answers) if answerable else NO_ANSWER
             segments = segments_of(self.text, messages, answer)
-            chunks = sum(segment.sees == [0] for segment in segments)
+            chunks = sum(len(segment.sees) == 1 for segment in segments)
             if chunks >= 2 and length(segments) <= MOST_TOKENS:
                 return segments
 
 
 def seen_whole(row: list[Segment]) -> list[Segment]:
-    whole = copy.deepcopy(row)
+    whole = copy.deepcopy([segment for segment in row if not segment.aside])
     for i, segment in enumerate(whole):
         segment.sees = list(range(i))
     return whole
@@ -171,11 +172,12 @@ def main() -> None:
     state = torch.load(last) if last.exists() else None
     if state:
         student.load_state_dict(state["model"])
-    for layer in student.layers:
+    for layer in student.layers[FROZEN_LAYERS:]:
         layer.requires_grad_(True)
     student.norm.requires_grad_(True)
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.0, betas=(0.9, 0.98))
+    average = copy.deepcopy(student).requires_grad_(False)
     before, step = (state["seconds"], state["step"]) if state else (0.0, 0)
     if state:
         optimizer.load_state_dict(state["optimizer"])
@@ -207,6 +209,11 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         step += 1
+        with torch.no_grad():
+            keep = min(AVERAGE, step / (step + 9))
+            for mean, now in zip(average.parameters(), student.parameters()):
+                if now.requires_grad:
+                    mean.lerp_(now, 1 - keep)
         seen += sum(map(length, batch))
         questions += len(batch)
         if step % 20 == 0:
@@ -217,9 +224,9 @@ def main() -> None:
                 flush=True,
             )
             running = {"blocks": [], "whole": []}
-        if step % 60 == 0:
-            save(last, student, optimizer, before + time.time() - began, step)
-    save(last, student, optimizer, before + time.time() - began, step)
+        if step % 30 == 0:
+            save(last, average, optimizer, before + time.time() - began, step)
+    save(last, average, optimizer, before + time.time() - began, step)
 
 
 if __name__ == "__main__":

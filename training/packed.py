@@ -12,6 +12,7 @@ class Segment:
     position: int  # of its first token
     sees: list[int] = field(default_factory=list)  # segments before it, whole; itself it sees causally
     wanted: int | None = None  # from this of its tokens on they are what the model is to say
+    aside: bool = False  # a copy that one other segment alone sees
     answer: int = 0  # the first of its tokens that answers, where the question is wanted too
 
 

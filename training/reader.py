@@ -67,7 +67,7 @@ class Draw:
         if self.chat and kind < PASSAGE + CHAT:
             pick = self.rng.choice(self.chat)
             prompt = chat_ids(self.text, [("user", pick["prompt"])])
-            end = [END] if pick["stop"] == "eogToken" else []
+            end = [END] if pick["stop"] else []
             return [Segment([*prompt, *self.text.encode(pick["answer"]).ids, *end], 0, [], len(prompt))]
         return None
 
@@ -135,8 +135,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--gguf", type=Path, default=None)
     parser.add_argument("--start", type=Path, help="a checkpoint to begin from")
-    parser.add_argument("--chat", type=Path, help="prompts and the untouched model's answers")
-    parser.add_argument("--labels", type=Path, help="answers for rows that have none, by pseudo_labels.ts")
+    parser.add_argument("--chat", type=Path, help="prompts and the untouched model's answers, by bench/training-rows.ts")
+    parser.add_argument("--labels", type=Path, help="answers for rows that have none, by bench/training-rows.ts")
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
