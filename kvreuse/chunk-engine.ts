@@ -140,7 +140,8 @@ export class ChunkEngine {
   ): Steps<Prefilled> {
     const engine = this.#engine;
     const slots = new KvSlots(engine.shape);
-    slots.reserve(layout.tokens + USUAL_ANSWER);
+    // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
+    if (caches.length > 0) slots.reserve(layout.tokens + USUAL_ANSWER);
     const live = new Uint8Array(layout.tokens);
     for (const { piece, kv } of caches) {
       this.#place(slots, kv, piece.start);
@@ -180,7 +181,6 @@ export class ChunkEngine {
     const engine = this.#engine;
     const { layers } = engine.shape;
     const slots = new KvSlots(engine.shape);
-    slots.reserve(layout.tokens);
     const { ids, chunks } = layout;
     const count = chunks.length;
     const groupOf = new Int32Array(layout.tokens).fill(-1);
