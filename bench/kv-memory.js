@@ -3,7 +3,7 @@ import { ChunkDecoder } from 'ragpress/kvreuse';
 import { readerMessages } from 'ragpress/models';
 
 const REQUESTS = 1_000;
-const DOCUMENTS = 400;
+const DOCUMENTS = 70; // as many as nearly fill the store
 const WORDS = [
   'ferry',
   'harbour',

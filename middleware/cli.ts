@@ -33,6 +33,8 @@ const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), '
   version: string;
 };
 
+const KV_CACHE_BYTES = 2e9;
+
 const program = new Command('ragpress')
   .description('Retrieved pages in, the part that answers the question out, under a token budget.')
   .version(version)
@@ -89,16 +91,23 @@ program
   .option('--budget <tokens>', 'ceiling for the documents of one message', numeric('--budget'))
   .option('--preset <name>', 'which stages run')
   .option('--model <name>', 'whose tokens are counted')
+  .option(
+    '--kv-cache <folder>',
+    `with the upstream local: keeps what the model has read in a folder, ${KV_CACHE_BYTES / 1e9} GB at most`,
+  )
   .option('--key <secret>', 'ask callers for this key in x-ragpress-key (or set RAGPRESS_KEY)')
   .action(async (options: ServeOptions) => {
     const { serve } = await import('./proxy.js');
-    const { upstream, port, host, budget, preset, model } = options;
+    const { upstream, port, host, budget, preset, model, kvCache } = options;
     const key = options.key ?? process.env.RAGPRESS_KEY;
     const server = await serve({
       upstream,
       port,
       host,
       ...(key !== undefined && { key }),
+      ...(kvCache !== undefined && {
+        decoder: { reuse: { disk: { folder: kvCache, bytes: KV_CACHE_BYTES } } },
+      }),
       pipeline: {
         ...(budget !== undefined && { budget: { tokens: budget } }),
         ...(preset !== undefined && { preset }),
@@ -123,6 +132,7 @@ interface ServeOptions {
   readonly budget?: number;
   readonly preset?: string;
   readonly model?: string;
+  readonly kvCache?: string;
   readonly key?: string;
 }
 
@@ -195,6 +205,7 @@ function optionOf(field: string): string {
     /^(?:budget\.)?(budget|ratio|tokens|preset|stages|model|output|deadline|query|upstream|port|host|key)\b/.exec(
       field,
     )?.[1];
+  if (/^decoder\b|^store\.disk\b/.test(field)) return '--kv-cache';
   if (name === undefined) return field;
   return name === 'tokens' ? '--budget' : `--${name}`;
 }

@@ -358,6 +358,11 @@ describe('mistakes are told in one line, with exit code 2', () => {
       ['serve', '--upstream', 'http://localhost', '--port', '99999'],
       '--port: 99999 cannot be used',
     ],
+    [
+      'a cache of another API',
+      ['serve', '--upstream', 'http://localhost', '--kv-cache', 'x'],
+      '--kv-cache: ',
+    ],
     ['an empty key', ['serve', '--upstream', 'http://localhost', '--key', ''], '--key: "" cannot be used'],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await ragpress(args);
@@ -459,6 +464,43 @@ describe('serve', () => {
     } finally {
       child.kill('SIGKILL');
     }
+  });
+
+  test('keeps what it has read in a folder, for the next process too', { timeout: 120_000 }, async () => {
+    const cache = mkdtempSync(join(tmpdir(), 'ragpress-kv-'));
+    const reused: number[] = [];
+    try {
+      for (const documents of [
+        [
+          'The Rowan was built in 1987 at the yard of Kelby, and sailed to Innis until 2024.',
+          'The Sorrel carries 52 cars on her open deck, or 30 cars and six lorries.',
+        ],
+        [
+          'The Sorrel carries 52 cars on her open deck, or 30 cars and six lorries.',
+          'The Rowan was built in 1987 at the yard of Kelby, and sailed to Innis until 2024.',
+        ],
+      ]) {
+        const { child, url } = await serve(['--upstream', 'local', '--kv-cache', cache]);
+        const answer = await fetch(`${url}/v1/chat/completions`, {
+          method: 'POST',
+          headers: { 'x-ragpress-bypass': '1' },
+          body: JSON.stringify({
+            messages: [{ role: 'user', content: 'When was the Rowan built?' }],
+            documents,
+            max_tokens: 4,
+          }),
+        });
+        const { usage } = (await answer.json()) as { usage: { ragpress: { reused_tokens: number } } };
+        reused.push(usage.ragpress.reused_tokens);
+        const stopped = exit(child);
+        child.kill('SIGTERM');
+        expect(await stopped).toBe(0);
+      }
+    } finally {
+      rmSync(cache, { recursive: true });
+    }
+    expect(reused[0]).toBe(0);
+    expect(reused[1]).toBeGreaterThan(40);
   });
 
   test('a port in use is told in one line', async () => {
