@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from decoder import Decoder, from_gguf, packaged_gguf
+from decoder import from_gguf, packaged_gguf
 from packed import Segment, batch_of, length, logits_of
 from reader import FROZEN_LAYERS, save
 from reader_data import (
