@@ -67,8 +67,10 @@ export class ChunkCaches {
     });
   }
 
-  get store(): ChunkStore {
-    return this.#options.store;
+  /** Deletes what is kept under keys that begin so. @returns how many records RAM and disk had */
+  async forget(prefix: string): Promise<number> {
+    for (const key of this.#ready.keys()) if (key.startsWith(prefix)) this.#ready.delete(key);
+    return this.#options.store.deleteAll(prefix);
   }
 
   /** The prompt, ready to be gone on from. Chunks that no cache has are computed and kept. */
@@ -251,7 +253,8 @@ export class ChunkCaches {
     const reader = await RecordReader.open(memorySource(record));
     const kept = await reader.readAll();
     this.#ready.set(key, kept);
-    await store.put(key, record, { savedMs: this.#saved(kv.tokens) });
+    // Writing to disk is not waited for: what fails is counted there.
+    void store.put(key, record, { savedMs: this.#saved(kv.tokens) });
     return kept;
   }
 

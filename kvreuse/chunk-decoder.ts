@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { Decoder, startDecoder, type DecoderOptions } from '../models/decoder/decoder.js';
+import type { ChatMessage, Reuse } from '../models/decoder/generation.js';
 import { validate } from '../settings/validate.js';
-import type { ChunkReaderSettings } from './chunk-reader.js';
+import type { ChunkQuestion, ChunkReaderSettings } from './chunk-reader.js';
 import { CODEC_NAMES } from './codecs/codec-named.js';
 import { policySchema, type PolicySettings } from './selection/policy-named.js';
-import type { StoreStatistics } from './store/chunk-store.js';
+import type { RecordReport, StoreStatistics } from './store/chunk-store.js';
 import type { ChunkStoreOptions } from './store/chunk-store-options.js';
 
 export interface ReuseOptions {
@@ -66,8 +67,48 @@ export class ChunkDecoder extends Decoder {
     return new ChunkDecoder(await startDecoder('kvreuse/chunk-decoder-worker.js', options, settings));
   }
 
-  /** Of the store in its thread. */
+  /**
+   * Reads the documents of a prompt ahead of its questions.
+   * @throws as `generate`
+   */
+  async precompute(messages: readonly ChatMessage[], signal?: AbortSignal): Promise<Reuse | undefined> {
+    const { result } = this.generate({ messages }, { maxTokens: 1, ...(signal && { signal }) });
+    return (await result).reuse;
+  }
+
+  /** What is kept in RAM and on disk, a record a chunk and version. */
+  async chunks(): Promise<RecordReport[]> {
+    const reports = (await this.#ask({ type: 'chunks' })) as (RecordReport | undefined)[];
+    return reports.filter((report) => report !== undefined);
+  }
+
+  /**
+   * Keeps a chunk that would be given up for others, in this process.
+   * @param key as `chunks` has it
+   * @param ttlMs for how long, in milliseconds. Default until `unpin`
+   */
+  async pin(key: string, ttlMs?: number): Promise<void> {
+    await this.#ask({ type: 'pin', key, ttlMs });
+  }
+
+  async unpin(key: string): Promise<void> {
+    await this.#ask({ type: 'unpin', key });
+  }
+
+  /**
+   * Deletes chunks from all tiers.
+   * @param prefix of their keys: all versions of one with its id, all there are with `''`
+   * @returns how many RAM and disk had
+   */
+  async forget(prefix: string): Promise<number> {
+    return (await this.#ask({ type: 'forget', prefix })) as number;
+  }
+
   async storeStatistics(): Promise<StoreStatistics> {
-    return (await this.ask('statistics')) as StoreStatistics;
+    return (await this.#ask({ type: 'statistics' })) as StoreStatistics;
+  }
+
+  #ask(question: ChunkQuestion): Promise<unknown> {
+    return this.ask(question);
   }
 }

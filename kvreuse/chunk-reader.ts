@@ -27,6 +27,13 @@ export interface ChunkReaderSettings {
   readonly redis?: ChunkStoreOptions['redis'];
 }
 
+/** What a ChunkDecoder asks the store in its thread. */
+export type ChunkQuestion =
+  | { readonly type: 'statistics' | 'chunks' }
+  | { readonly type: 'pin'; readonly key: string; readonly ttlMs: number | undefined }
+  | { readonly type: 'unpin'; readonly key: string }
+  | { readonly type: 'forget'; readonly prefix: string };
+
 /** Layers that CacheBlend looks at before it chooses rows. */
 const FIRST_LAYERS = 2;
 
@@ -71,11 +78,28 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
             ? undefined
             : { tokens: layout.tokens, steps: caches.prefill(layout) };
         },
-        ask: () => Promise.resolve(store.statistics()),
+        ask: (question) => answer(store, caches, question as ChunkQuestion),
         close: () => store.close(),
       };
     },
   };
+}
+
+async function answer(store: ChunkStore, caches: ChunkCaches, question: ChunkQuestion): Promise<unknown> {
+  switch (question.type) {
+    case 'statistics':
+      return store.statistics();
+    case 'chunks':
+      return Promise.all((await store.keys()).map((key) => store.inspect(key)));
+    case 'pin':
+      store.pin(question.key, question.ttlMs);
+      return undefined;
+    case 'unpin':
+      store.unpin(question.key);
+      return undefined;
+    case 'forget':
+      return caches.forget(question.prefix);
+  }
 }
 
 /** Of all that the keys and values come from. */

@@ -182,6 +182,26 @@ describe('a decoder that keeps chunks', () => {
     expect((await waiting).completionTokens).toBeGreaterThan(0);
   });
 
+  test('reads ahead, tells what it has, and forgets it', async () => {
+    const decoder = await load({ policy: { name: 'none' } });
+    expect(await decoder.precompute(messages([0, 1], '?'))).toMatchObject({ reused: 0 });
+    const known = await ask(decoder, [1, 0]);
+    expect(known.reuse!.reused).toBeGreaterThan(0.6 * known.promptTokens);
+    const chunks = await decoder.chunks();
+    expect(chunks).toHaveLength(3);
+    for (const { key, bytes, tiers, worthMs } of chunks) {
+      expect(key).toMatch(/^[0-9a-f]{64}\/[0-9a-f]{64}$/);
+      expect([bytes > 500, tiers, worthMs > 0]).toEqual([true, ['memory'], true]);
+    }
+    await decoder.pin(chunks[0]!.key, 60_000);
+    expect((await decoder.chunks())[0]!.pinnedUntil).toBeGreaterThan(Date.now());
+    await decoder.unpin(chunks[0]!.key);
+    expect(await decoder.forget(chunks[0]!.key.slice(0, 64))).toBe(1);
+    expect(await decoder.forget('')).toBe(2);
+    expect((await ask(decoder, [0, 1])).reuse!.reused).toBe(0);
+    await expect(decoder.pin('../etc/passwd')).rejects.toThrow(/key/);
+  });
+
   test('reads prompts without documents straight', async () => {
     const decoder = await load();
     const { reuse } = await decoder.generate(
