@@ -24,7 +24,7 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
        npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--json]
        npm run eval -- chat [--folder CHECKPOINT]
        npm run eval -- kvreuse [--policy all|headline] [--questions 48] [--answers] [--folder CHECKPOINT]
-                               [--plot FILE.svg] [--record] [--json]
+                               [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
        npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]`;
 
 const { positionals, values } = parseArgs({
@@ -37,6 +37,7 @@ const { positionals, values } = parseArgs({
     folder: { type: 'string' },
     policy: { type: 'string', default: 'all' },
     answers: { type: 'boolean', default: false },
+    teacher: { type: 'string' },
     plot: { type: 'string' },
     record: { type: 'boolean', default: false },
     contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
@@ -139,7 +140,8 @@ async function kvreuse(): Promise<void> {
   }
   const lab = await openLab(values.folder);
   const chosen = policies(policy);
-  const figures = await measurePolicies(lab, lab.questions(count), chosen, () => values.answers);
+  const teacher = values.teacher === undefined ? lab : await openLab(values.teacher);
+  const figures = await measurePolicies(lab, lab.questions(count), chosen, () => values.answers, teacher);
   if (plot !== undefined) writeFileSync(plot, reusePlot(figures));
   if (values.record) await recordGate(lab, chosen);
   await lab.decoder.close();

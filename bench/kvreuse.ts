@@ -108,12 +108,16 @@ export function policies(which: 'headline' | 'all'): SelectionPolicy[] {
   ];
 }
 
-/** Six known chunks in a new order, by each policy, beside the same prompts read whole. */
+/**
+ * Six known chunks in a new order, by each policy, beside the same prompts read whole.
+ * @param teacher what first tokens are compared with, reading whole: default the same model
+ */
 export async function measurePolicies(
   lab: KvLab,
   questions: readonly KvQuestion[],
   chosen: readonly SelectionPolicy[],
   withAnswers: (policy: SelectionPolicy) => boolean,
+  teacher = lab,
 ): Promise<PolicyFigures[]> {
   const { engine } = lab;
   const sums = new Map(chosen.map((policy) => [policy, newSums()]));
@@ -121,8 +125,9 @@ export async function measurePolicies(
   for (const { layout, earlier, answers } of questions) {
     const start = performance.now();
     const whole = await finish(engine.prefill(layout, [], new Set()));
-    const expected = logSoftmax(await engine.logits(whole.hidden));
+    const own = await engine.logits(whole.hidden);
     const fullMs = performance.now() - start;
+    const expected = logSoftmax(teacher === lab ? own : await firstLogits(teacher.engine, layout));
     const told = isAnswered ? await answer(lab, whole, layout.tokens) : '';
     const alone = await finish(computeAlone(engine, layout));
     const prefix = alone.prefix!;
@@ -338,6 +343,10 @@ async function inContextOf(
 
 function idOf({ tokens }: PlacedPiece): string {
   return tokens.join();
+}
+
+async function firstLogits(engine: ChunkEngine, layout: PromptLayout): Promise<Float32Array> {
+  return engine.logits((await finish(engine.prefill(layout, [], new Set()))).hidden);
 }
 
 /** What is said after a prompt, the likeliest token each time. */
