@@ -246,6 +246,8 @@ async function measureFirstTokens(folder: string, questions: readonly KvQuestion
   };
 }
 
+/** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
+const ANSWERED = ['cacheblend-0.15', 'cachecraft-0.25'];
 const QUESTIONS = { answers: 200, codecs: 24, times: 16 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */
@@ -257,7 +259,9 @@ export async function benchKvreuse(): Promise<unknown> {
   const { folder } = await new ModelRegistry().resolve('smollm2');
   const lab = await openLab(folder);
   const questions = lab.questions(QUESTIONS.answers);
-  const reuse = await measurePolicies(lab, questions, policies('headline'), ({ name }) => name === 'none');
+  const reuse = await measurePolicies(lab, questions, policies('headline'), ({ name }) =>
+    ANSWERED.includes(name),
+  );
   const codecs = await measureCodecs(lab, questions.slice(0, QUESTIONS.codecs));
   await lab.decoder.close();
   const times = await measureFirstTokens(folder, questions.slice(-QUESTIONS.times));
@@ -287,7 +291,7 @@ export async function benchKvreuse(): Promise<unknown> {
     reuse: reuse.map((figures) => ({
       ...figures,
       // What is called through the package is measured by itself.
-      ...(figures.policy === 'none' && { ttftVsFull: times.full / times.reuse, ttftVsLlama }),
+      ...(figures.policy === ANSWERED[0] && { ttftVsFull: times.full / times.reuse, ttftVsLlama }),
     })),
     codecs,
     memory: { rssMb: Math.max(...memory.map(({ rssMb }) => rssMb)), overRequests: memory },

@@ -10,8 +10,8 @@ import type { ChunkStoreOptions } from './store/chunk-store-options.js';
 
 export interface ReuseOptions {
   /**
-   * Which rows of cached chunks are computed anew in a prompt. Default `{ name: 'none' }` for `smollm2`, which was
-   * trained to read chunks by themselves, and `{ name: 'cacheblend' }` for other models.
+   * Which rows of cached chunks are computed anew in a prompt. Default `{ name: 'cacheblend' }`, 15% of them; `none` is
+   * for a model that was trained to read chunks by themselves.
    */
   readonly policy?: PolicySettings;
   /** How keys and values are stored. Default `int8`. */
@@ -59,11 +59,7 @@ export class ChunkDecoder extends Decoder {
   /** @throws ConfigurationError; ModelError as `Decoder.load` */
   static override async load({ reuse = {}, ...options }: ChunkDecoderOptions = {}): Promise<ChunkDecoder> {
     const checked = validate(reuseSchema, reuse, 'decoder.reuse');
-    const isSmollm2 = options.folder === undefined && (options.model ?? 'smollm2') === 'smollm2';
-    const settings: ChunkReaderSettings = {
-      ...checked,
-      policy: checked.policy ?? { name: isSmollm2 ? 'none' : 'cacheblend' },
-    };
+    const settings: ChunkReaderSettings = { ...checked, policy: checked.policy ?? { name: 'cacheblend' } };
     return new ChunkDecoder(await startDecoder('kvreuse/chunk-decoder-worker.js', options, settings));
   }
 
