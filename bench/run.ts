@@ -5,6 +5,7 @@ import { benchDecoder } from './decoder.js';
 import { benchExit } from './exit.js';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
+import { benchKvCodecs } from './kv-codecs.js';
 import { benchKvreuse } from './kvreuse.js';
 import { benchPreset } from './preset.js';
 import { benchRetrieval } from './retrieval.js';
@@ -23,6 +24,7 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   tokens: benchTokenCounter,
   decoder: benchDecoder,
   kvreuse: benchKvreuse,
+  'kv-codecs': benchKvCodecs,
 };
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
