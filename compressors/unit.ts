@@ -121,7 +121,7 @@ function sentenceBounds(unit: Unit, page: Page): Int32Array {
 }
 
 /** The spans from index `first` on, cut to a stretch of their text. A character reference is never cut. */
-function cutSpans(spans: readonly TextSpan[], first: number, start: number, end: number): TextSpan[] {
+export function cutSpans(spans: readonly TextSpan[], first: number, start: number, end: number): TextSpan[] {
   const cut: TextSpan[] = [];
   for (let index = first; index < spans.length && spans[index]!.at < end; index++) {
     const span = spans[index]!;

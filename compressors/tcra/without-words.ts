@@ -1,4 +1,5 @@
 import type { Span, TextSpan, Unit } from '../contract.js';
+import { cutSpans } from '../unit.js';
 import { indexTerms } from '../words.js';
 import type { TokenCounter } from '../../models/token-counter.js';
 import type { SentenceWord } from './sentence-words.js';
@@ -35,7 +36,7 @@ export function withoutWords(
   return {
     ...unit,
     text,
-    spans: cutSpans(unit.spans, stretches),
+    spans: joinedSpans(unit.spans, stretches),
     tokens: counter.count(text),
     terms: indexTerms(text).terms,
   };
@@ -43,7 +44,7 @@ export function withoutWords(
 
 /** Where a word stands in the source. */
 export function sourceSpans({ spans }: Unit, { start, end }: SentenceWord): Span[] {
-  return cutSpans(spans, [{ start, end }]).map((span) => ({ start: span.start, end: span.end }));
+  return joinedSpans(spans, [{ start, end }]).map((span) => ({ start: span.start, end: span.end }));
 }
 
 function gapAfter(text: string, words: readonly SentenceWord[], from: number, to: number): Span {
@@ -54,26 +55,15 @@ function gapAfter(text: string, words: readonly SentenceWord[], from: number, to
   return gaps.find(({ start, end }) => text.slice(start, end).includes('\n')) ?? gaps[0]!;
 }
 
-/** Spans cut to stretches of their text, which are put one behind the other. A character reference is never cut. */
-function cutSpans(spans: readonly TextSpan[], stretches: readonly Span[]): TextSpan[] {
-  const cut: TextSpan[] = [];
+/** Spans cut to stretches of their text, which are put one behind the other. */
+function joinedSpans(spans: readonly TextSpan[], stretches: readonly Span[]): TextSpan[] {
+  const joined: TextSpan[] = [];
   let first = 0;
   let shift = 0;
   for (const { start, end } of stretches) {
     while (first < spans.length && spans[first]!.at + spans[first]!.length <= start) first++;
-    for (let index = first; index < spans.length && spans[index]!.at < end; index++) {
-      const span = spans[index]!;
-      const from = Math.max(span.at, start);
-      const to = Math.min(span.at + span.length, end);
-      const isReference = span.length !== span.end - span.start;
-      cut.push({
-        start: isReference ? span.start : span.start + from - span.at,
-        end: isReference ? span.end : span.start + to - span.at,
-        at: shift + from - start,
-        length: to - from,
-      });
-    }
+    for (const span of cutSpans(spans, first, start, end)) joined.push({ ...span, at: shift + span.at });
     shift += end - start;
   }
-  return cut;
+  return joined;
 }
