@@ -1,5 +1,5 @@
 import type { DecoderEngine, StepOutput } from '../models/decoder/decoder-engine.js';
-import { KvSlots, type RowsKv, type SlotRun } from '../models/decoder/kv-slots.js';
+import { KvSlots, type SlotRun } from '../models/decoder/kv-slots.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
 import { rowMask } from './row-mask.js';
@@ -73,7 +73,6 @@ export class ChunkEngine {
     const slots = new KvSlots(engine.shape);
     if (prefix) this.#place(slots, prefix, 0);
     const { width } = engine.shape;
-    const outputs: { readonly kv: readonly RowsKv[]; readonly rows: number }[] = [];
     for (let at = 0; at < owner.length; at += ROWS) {
       const count = Math.min(ROWS, owner.length - at);
       const { kv } = await engine.step({
@@ -88,14 +87,13 @@ export class ChunkEngine {
           (row, other) => owner[at + row] === owner[at + other],
         ),
       });
-      outputs.push({ kv, rows: count });
-      if (at + count < owner.length) slots.append(kv, count);
+      slots.append(kv, count);
       yield;
     }
-    let first = 0;
+    let slot = before;
     return chunks.map(({ length }) => {
-      const chunk = this.#unrotated(outputs, first, length, before);
-      first += length;
+      const chunk = this.#read(slots, slot, length, before);
+      slot += length;
       return chunk;
     });
   }
@@ -122,7 +120,7 @@ export class ChunkEngine {
     for (const position of positions) live[position] = 0;
     const rows = this.#engine.embed(positions.map((position) => tokens[position - before]!));
     yield* this.#compute(slots, live, positions, rows, 0, this.#engine.parts.length);
-    return this.#read(slots, before, tokens.length);
+    return this.#read(slots, before, tokens.length, before);
   }
 
   /**
@@ -189,9 +187,7 @@ export class ChunkEngine {
     );
     /** [tokens, chunks], means over layers. */
     const masses = new Float32Array(layout.tokens * count);
-    const outputs: { readonly kv: readonly RowsKv[]; readonly rows: number }[] = [];
     const onStep = (step: StepOutput, positions: readonly number[]) => {
-      outputs.push({ kv: step.kv, rows: positions.length });
       for (const part of step.masses)
         for (let i = 0; i < part.length; i++)
           masses[positions[Math.floor(i / count) % positions.length]! * count + (i % count)]! +=
@@ -217,7 +213,7 @@ export class ChunkEngine {
         const earlier = chunks.slice(0, chunk);
         return {
           piece,
-          kv: this.#unrotated(outputs, piece.start, piece.tokens.length, piece.start),
+          kv: this.#read(slots, piece.start, piece.tokens.length, piece.start),
           statistics: {
             inter: earlier.map((_, j) => own.reduce((sum, row) => sum + row[j]!, 0)),
             lengths: earlier.map(({ tokens }) => tokens.length),
@@ -281,42 +277,8 @@ export class ChunkEngine {
     slots.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
   }
 
-  /** Rows `first` to `first + count` of what steps put out, at `position` on, with their keys before rotation. */
-  #unrotated(
-    outputs: readonly { readonly kv: readonly RowsKv[]; readonly rows: number }[],
-    first: number,
-    count: number,
-    position: number,
-  ): ChunkKv {
-    const { layers, kvHeads, headSize } = this.#engine.shape;
-    const keys = new Float32Array(layers * kvHeads * count * headSize);
-    const values = new Float32Array(keys.length);
-    let start = 0;
-    for (const { kv, rows } of outputs) {
-      const [from, to] = [Math.max(first, start), Math.min(first + count, start + rows)];
-      if (from < to)
-        for (const part of kv) {
-          const heads = part.keys.length / (rows * headSize);
-          for (let head = 0; head < heads; head++) {
-            const at = (head * rows + from - start) * headSize;
-            const into = ((part.from * kvHeads + head) * count + from - first) * headSize;
-            keys.set(part.keys.subarray(at, at + (to - from) * headSize), into);
-            values.set(part.values.subarray(at, at + (to - from) * headSize), into);
-          }
-        }
-      start += rows;
-    }
-    const positions = Int32Array.from({ length: count }, (_, i) => position + i);
-    return {
-      dims: { layers, kvHeads, headSize },
-      tokens: count,
-      keys: this.#engine.rope.turned(keys, positions, true),
-      values,
-    };
-  }
-
-  /** What stands in consecutive slots, which are at their positions. */
-  #read(slots: KvSlots, start: number, count: number): ChunkKv {
+  /** What stands in consecutive slots from `start` on, whose keys were rotated to `position` and those after it. */
+  #read(slots: KvSlots, start: number, count: number, position: number): ChunkKv {
     const { layers, kvHeads, headSize } = this.#engine.shape;
     const keys = new Float32Array(layers * kvHeads * count * headSize);
     const values = new Float32Array(keys.length);
@@ -326,7 +288,7 @@ export class ChunkEngine {
         keys.set(slots.keys(layer).subarray(from, from + count * headSize), into);
         values.set(slots.values(layer).subarray(from, from + count * headSize), into);
       }
-    const positions = Int32Array.from({ length: count }, (_, i) => start + i);
+    const positions = Int32Array.from({ length: count }, (_, i) => position + i);
     const unrotated = this.#engine.rope.turned(keys, positions, true);
     return { dims: { layers, kvHeads, headSize }, tokens: count, keys: unrotated, values };
   }
