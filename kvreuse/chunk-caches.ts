@@ -38,7 +38,7 @@ interface ChunkMeta extends RecordMeta {
 
 /** Of one chunk under different prefixes; more would seldom be chosen. */
 const VERSIONS = 5;
-/** Before anything was computed. */
+/** Tokens a second, before anything was computed. */
 const FIRST_GUESS = 500;
 
 /** Tokens that a cache had, by key. */
@@ -55,8 +55,8 @@ export class ChunkCaches {
   readonly #ready: LRUCache<string, ChunkKv>;
   readonly #making = new Set<string>();
   readonly #edited: EditedChunks | undefined;
-  /** A moving average. */
-  #tokensPerSecond = FIRST_GUESS;
+  /** A moving average; undefined before anything was computed. */
+  #measuredSpeed: number | undefined;
 
   constructor(options: ChunkCachesOptions) {
     this.#options = options;
@@ -332,10 +332,13 @@ export class ChunkCaches {
     return { reused, repaired, computed: layout.tokens - reused - repaired };
   }
 
+  get #tokensPerSecond(): number {
+    return this.#measuredSpeed ?? FIRST_GUESS;
+  }
+
   #measured(tokens: number, milliseconds: number): void {
     const now = (1000 * tokens) / Math.max(milliseconds, 0.01);
-    this.#tokensPerSecond =
-      this.#tokensPerSecond === FIRST_GUESS ? now : 0.8 * this.#tokensPerSecond + 0.2 * now;
+    this.#measuredSpeed = this.#measuredSpeed === undefined ? now : 0.8 * this.#measuredSpeed + 0.2 * now;
   }
 
   #saved(tokens: number): number {

@@ -67,7 +67,7 @@ function likeliest(logits: Float32Array): number | undefined {
 }
 
 /** Numbers from 0 to below 1 (Tommy Ettinger's Mulberry32, in the public domain). */
-function mulberry32(seed: number): () => number {
+export function mulberry32(seed: number): () => number {
   let state = seed | 0;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

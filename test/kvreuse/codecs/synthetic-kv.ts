@@ -1,20 +1,10 @@
 import fc from 'fast-check';
 import type { LayerKv } from '../../../kvreuse/codecs/kv-codec.js';
-
-/** Numbers from 0 to 1, the same each time (mulberry32). */
-function randomNumbers(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { mulberry32 } from '../../../models/decoder/sampler.js';
 
 /** A layer as decoders have it: keys with four channels far from 0, values about 0 in channels of different sizes. */
 export function syntheticLayer(kvHeads: number, tokens: number, headSize: number, seed = 1): LayerKv {
-  const next = randomNumbers(seed);
+  const next = mulberry32(seed);
   const normal = () => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
   const keys = new Float32Array(kvHeads * tokens * headSize);
   const values = new Float32Array(keys.length);
