@@ -47,6 +47,15 @@ async function ask(decoder: Decoder, order: number[], question = 'what does it c
   return decoder.generate({ messages: messages(order, question) }, { maxTokens: 8 }).result;
 }
 
+/** What a decoder said that left its chunks on disk, and is closed. */
+async function toldBefore(disk: NonNullable<ReuseOptions['disk']>) {
+  const reuse: ReuseOptions = { disk, policy: { name: 'none' } };
+  const before = await ChunkDecoder.load({ folder: checkpointFolder('llama'), threads: 1, reuse });
+  const told = await ask(before, [0, 1, 2]);
+  await before.close();
+  return told;
+}
+
 describe('a decoder that keeps chunks', () => {
   test('reads the same documents in another order from what it kept, and says how many tokens that were', async () => {
     const decoder = await load({ policy: { name: 'none' } });
@@ -115,13 +124,7 @@ describe('a decoder that keeps chunks', () => {
 
   test('finds what an earlier process left on disk', async () => {
     const disk = { folder: temporaryFolder(), bytes: 50e6 };
-    const before = await ChunkDecoder.load({
-      folder: checkpointFolder('llama'),
-      threads: 1,
-      reuse: { disk, policy: { name: 'none' } },
-    });
-    const told = await ask(before, [0, 1, 2]);
-    await before.close();
+    const told = await toldBefore(disk);
     const after = await load({ disk, policy: { name: 'none' }, memoryMegabytes: 0 });
     const again = await ask(after, [0, 1, 2]);
     expect(again.reuse!.reused).toBeGreaterThan(0.6 * again.promptTokens);
@@ -130,13 +133,7 @@ describe('a decoder that keeps chunks', () => {
 
   test('computes anew, and counts, what is damaged on disk', async () => {
     const disk = { folder: temporaryFolder(), bytes: 50e6 };
-    const before = await ChunkDecoder.load({
-      folder: checkpointFolder('llama'),
-      threads: 1,
-      reuse: { disk, policy: { name: 'none' } },
-    });
-    const told = await ask(before, [0, 1, 2]);
-    await before.close();
+    const told = await toldBefore(disk);
     const files = readdirSync(disk.folder, { recursive: true, encoding: 'utf8' })
       .map((name) => join(disk.folder, name))
       .filter((path) => statSync(path).isFile() && statSync(path).size > 2_000);
