@@ -336,7 +336,7 @@ async function inContextOf(
   layout: PromptLayout,
   earlier: PromptLayout,
 ): Promise<KnownChunk[]> {
-  const { chunks } = await finish(engine.prefillWithStatistics(earlier));
+  const { made: chunks } = await finish(engine.prefillWithStatistics(earlier, [], new Set(), earlier.chunks));
   return layout.chunks.map((piece, i) => {
     const at = chunks.findIndex((chunk) => idOf(chunk.piece) === idOf(piece));
     const { kv, statistics } = chunks[at]!;

@@ -101,34 +101,49 @@ export class ChunkCaches {
       madeBehind: [],
       statistics: undefined,
     }));
-    const { anew, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
-    return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
+    const { anew, slots, hidden, computed } = yield* prefillBy(engine, policy, layout, first, cached);
+    const reuse = this.#count(layout, first ? [first, ...cached] : cached, anew, known);
+    return { slots, hidden, computed, reuse };
   }
 
-  /** Chunks as whole prompts left them, each in the version that needs least repair here. */
+  /** Chunks as earlier prompts left them, each in the version that needs least repair here; others are kept from this one. */
   async *#inContext(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
     const { engine, policy } = this.#options;
+    const { chunks } = layout;
     const prefix = this.#prefixOf(layout);
     const ids = this.#idsInContext(layout);
-    const cached: (KnownChunk & { readonly key: string })[] = [];
-    for (const [i, piece] of layout.chunks.entries()) {
-      const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
-      const kv = best && (await this.#load(best.key, piece));
-      if (!kv) break;
-      cached.push({ ...best, kv });
-    }
-    if (cached.length < layout.chunks.length) {
+    const keys = prefix ? [prefix.key, ...ids] : ids;
+    // What another prompt is computing is waited for.
+    while (keys.some((key) => this.#making.has(key))) yield;
+    for (const key of keys) this.#making.add(key);
+    try {
+      const kv = prefix && (await this.#load(prefix.key, prefix.piece));
+      const first = kv && { ...prefix, kv };
+      if (first) this.#making.delete(first.key);
+      const cached: (KnownChunk & { readonly key: string })[] = [];
+      for (const [i, piece] of chunks.entries()) {
+        const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
+        const kv = best && (await this.#load(best.key, piece));
+        if (kv) {
+          cached.push({ ...best, kv });
+          this.#making.delete(ids[i]!);
+        }
+      }
+      const known: Known = new Map(
+        (first ? [first, ...cached] : cached).map(({ key, kv }) => [key, kv.tokens]),
+      );
       const began = performance.now();
-      const { chunks, ...results } = yield* engine.prefillWithStatistics(layout);
-      this.#measured(layout.tokens, performance.now() - began);
-      for (const [i, { kv, statistics, piece }] of chunks.entries())
-        await this.#keepInContext(piece, kv, statistics, ids[i]!, ids.slice(0, i));
-      return { ...results, reuse: { reused: 0, repaired: 0, computed: layout.tokens } };
+      const { anew, made, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
+      if (made.length > 0) this.#measured(prompt.computed, performance.now() - began);
+      for (const { piece, kv, statistics } of made) {
+        const i = chunks.indexOf(piece);
+        if (statistics) await this.#keepInContext(piece, kv, statistics, ids[i]!, ids.slice(0, i));
+        else await this.#keep(prefix!.key, { piece, kv }, {});
+      }
+      return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
+    } finally {
+      for (const key of keys) this.#making.delete(key);
     }
-    const known: Known = new Map(cached.map(({ key, kv }) => [key, kv.tokens]));
-    const first = prefix && (yield* this.#known(prefix, known));
-    const { anew, ...prompt } = yield* prefillBy(engine, policy, layout, first, cached);
-    return { ...prompt, reuse: this.#count(layout, first ? [first, ...cached] : cached, anew, known) };
   }
 
   async *#known(prefix: Wanted, known: Known): Steps<Wanted & PlacedKv> {

@@ -34,12 +34,22 @@ export interface Prefilled {
   readonly computed: number;
 }
 
-export interface PrefilledWithStatistics extends Prefilled {
-  readonly chunks: readonly (PlacedKv & { readonly statistics: ChunkStatistics })[];
+/** A piece as it is in a prompt. */
+export interface MadePiece extends PlacedKv {
+  /** None of a prefix. */
+  readonly statistics: ChunkStatistics | undefined;
 }
 
 /** Positions left to the rows at a cut; `undefined` keeps all. */
 export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
+
+interface AttentionStatistics {
+  /** The chunk of each position; -1 where attention to it is not counted. */
+  readonly groupOf: Int32Array;
+  /** Chunks. */
+  readonly count: number;
+  readonly onStep: (step: StepOutput, positions: readonly number[]) => void;
+}
 
 /** Computes chunks by themselves, and prompts from chunks that are known. */
 export class ChunkEngine {
@@ -137,29 +147,13 @@ export class ChunkEngine {
     narrow?: Narrow,
   ): Steps<Prefilled> {
     const engine = this.#engine;
-    const slots = new KvSlots(engine.shape);
-    // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
-    if (caches.length > 0) slots.reserve(layout.tokens + USUAL_ANSWER);
-    const live = new Uint8Array(layout.tokens);
-    for (const { piece, kv } of caches) {
-      this.#place(slots, kv, piece.start);
-      live.fill(1, piece.start, piece.start + kv.tokens);
-    }
+    const { slots, live } = this.#placed(layout, caches);
     const { ids } = layout;
     const all = ids.map((_, position) => position);
     const parts = engine.parts.length;
     if (!narrow) {
       for (const position of anew) live[position] = 0;
-      const positions = all.filter((position) => live[position] === 0);
-      const hidden = yield* this.#compute(
-        slots,
-        live,
-        positions,
-        engine.embed(positions.map((i) => ids[i]!)),
-        0,
-        parts,
-      );
-      return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
+      return yield* this.#computeRest(layout, slots, live);
     }
     const cached = live.slice();
     const known = this.#copy(slots, engine.parts[0]!.to - 1, layout.tokens);
@@ -173,13 +167,17 @@ export class ChunkEngine {
   }
 
   /**
-   * The whole prompt, and of each chunk its keys and values as they are here, with what attention told.
+   * As `prefill`, and keys and values of some pieces as they are here, with what attention told.
+   * @param pieces all of whose rows are computed
    */
-  async *prefillWithStatistics(layout: PromptLayout): Steps<PrefilledWithStatistics> {
-    const engine = this.#engine;
-    const { layers } = engine.shape;
-    const slots = new KvSlots(engine.shape);
-    const { ids, chunks } = layout;
+  async *prefillWithStatistics(
+    layout: PromptLayout,
+    caches: readonly PlacedKv[],
+    anew: ReadonlySet<number>,
+    pieces: readonly PlacedPiece[],
+  ): Steps<Prefilled & { readonly made: readonly MadePiece[] }> {
+    const { layers } = this.#engine.shape;
+    const { chunks } = layout;
     const count = chunks.length;
     const groupOf = new Int32Array(layout.tokens).fill(-1);
     chunks.forEach(({ start, tokens }, chunk) =>
@@ -193,41 +191,51 @@ export class ChunkEngine {
           masses[positions[Math.floor(i / count) % positions.length]! * count + (i % count)]! +=
             part[i]! / layers;
     };
-    const hidden = yield* this.#compute(
-      slots,
-      new Uint8Array(layout.tokens),
-      ids.map((_, position) => position),
-      engine.embed(ids),
-      0,
-      engine.parts.length,
-      { groupOf, count, onStep },
-    );
-    return {
-      slots,
-      hidden: hidden.slice(-engine.shape.width),
-      computed: layout.tokens,
-      chunks: chunks.map((piece, chunk) => {
-        const own = piece.tokens.map((_, i) =>
-          masses.subarray((piece.start + i) * count, (piece.start + i + 1) * count),
-        );
-        const earlier = chunks.slice(0, chunk);
-        return {
-          piece,
-          kv: this.#read(slots, piece.start, piece.tokens.length, piece.start),
-          statistics: {
-            inter: earlier.map((_, j) => own.reduce((sum, row) => sum + row[j]!, 0)),
-            lengths: earlier.map(({ tokens }) => tokens.length),
-            intra: own.reduce((sum, row) => sum + row[chunk]!, 0),
-            tokenInter: own.map((row) => row.subarray(0, chunk).reduce((sum, mass) => sum + mass, 0)),
-          },
-        };
-      }),
-    };
+    const { slots, live } = this.#placed(layout, caches);
+    for (const position of anew) live[position] = 0;
+    const prompt = yield* this.#computeRest(layout, slots, live, { groupOf, count, onStep });
+    const made = pieces.map((piece) => {
+      const kv = this.#read(slots, piece.start, piece.tokens.length, piece.start);
+      const chunk = chunks.indexOf(piece);
+      return {
+        piece,
+        kv,
+        statistics: chunk < 0 ? undefined : statisticsOf(chunks.slice(0, chunk + 1), masses, count),
+      };
+    });
+    return { ...prompt, made };
   }
 
   /** Logits of a row. */
   async logits(hidden: Float32Array): Promise<Float32Array> {
     return this.#engine.logits(hidden);
+  }
+
+  /** Slots with caches at their places; a number a position, 1 where one has it. */
+  #placed(layout: PromptLayout, caches: readonly PlacedKv[]): { slots: KvSlots; live: Uint8Array } {
+    const slots = new KvSlots(this.#engine.shape);
+    // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
+    if (caches.length > 0) slots.reserve(layout.tokens + USUAL_ANSWER);
+    const live = new Uint8Array(layout.tokens);
+    for (const { piece, kv } of caches) {
+      this.#place(slots, kv, piece.start);
+      live.fill(1, piece.start, piece.start + kv.tokens);
+    }
+    return { slots, live };
+  }
+
+  /** All rows that do not live, through all layers. */
+  async *#computeRest(
+    { ids }: PromptLayout,
+    slots: KvSlots,
+    live: Uint8Array,
+    statistics?: AttentionStatistics,
+  ): Steps<Prefilled> {
+    const engine = this.#engine;
+    const positions = [...ids.keys()].filter((position) => live[position] === 0);
+    const rows = engine.embed(positions.map((position) => ids[position]!));
+    const hidden = yield* this.#compute(slots, live, positions, rows, 0, engine.parts.length, statistics);
+    return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
   }
 
   /** Computes rows at ascending positions; each sees what lives before it. @returns what the last part put out */
@@ -238,11 +246,7 @@ export class ChunkEngine {
     rows: Float32Array,
     first: number,
     end: number,
-    statistics?: {
-      readonly groupOf: Int32Array;
-      readonly count: number;
-      readonly onStep: (step: StepOutput, positions: readonly number[]) => void;
-    },
+    statistics?: AttentionStatistics,
   ): Steps<Float32Array> {
     const { width } = this.#engine.shape;
     const seen = live.slice();
@@ -380,6 +384,19 @@ function runsOf(slots: readonly number[]): SlotRun[] {
   return runs;
 }
 
+/** Of the last of some chunks, by attention masses [tokens, count]. */
+function statisticsOf(chunks: readonly PlacedPiece[], masses: Float32Array, count: number): ChunkStatistics {
+  const { start, tokens } = chunks.at(-1)!;
+  const earlier = chunks.slice(0, -1);
+  const own = tokens.map((_, i) => masses.subarray((start + i) * count, (start + i + 1) * count));
+  return {
+    inter: earlier.map((_, j) => own.reduce((sum, row) => sum + row[j]!, 0)),
+    lengths: earlier.map(({ tokens: { length } }) => length),
+    intra: own.reduce((sum, row) => sum + row[earlier.length]!, 0),
+    tokenInter: own.map((row) => row.subarray(0, earlier.length).reduce((sum, mass) => sum + mass, 0)),
+  };
+}
+
 /** [capacity + rows, groups], 1 where a slot or row is of a group; a slot is at its position. */
 function groupsOf(
   groupOf: Int32Array,
@@ -388,9 +405,9 @@ function groupsOf(
   positions: readonly number[],
 ): Float32Array {
   const groups = new Float32Array((capacity + positions.length) * count);
-  const first = positions[0]!;
-  // Slots of these rows and after them are not seen.
-  for (let slot = 0; slot < first; slot++) if (groupOf[slot]! >= 0) groups[slot * count + groupOf[slot]!] = 1;
+  const last = positions.at(-1)!;
+  // What is not seen, as the slots of these rows, draws no attention.
+  for (let slot = 0; slot < last; slot++) if (groupOf[slot]! >= 0) groups[slot * count + groupOf[slot]!] = 1;
   positions.forEach((position, row) => {
     if (groupOf[position]! >= 0) groups[(capacity + row) * count + groupOf[position]!] = 1;
   });

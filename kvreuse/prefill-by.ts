@@ -1,27 +1,38 @@
-import type { ChunkEngine, PlacedKv, Prefilled } from './chunk-engine.js';
-import type { PromptLayout } from './prompt-layout.js';
+import type { ChunkEngine, MadePiece, PlacedKv, Prefilled } from './chunk-engine.js';
+import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
 import type { CachedChunk, SelectionPolicy } from './selection/selection-policy.js';
 import type { Steps } from './steps.js';
 
 /** A chunk with what a cache has of it. */
 export type KnownChunk = CachedChunk & PlacedKv;
 
-/** The prompt from its chunks, repaired by a policy. `anew`: positions of chunks that were computed again. */
+/**
+ * The prompt from its chunks, repaired by a policy. `anew`: positions of known chunks that were computed again. `made`:
+ * what a policy that goes by context had to compute whole, prefix and chunks, to be kept.
+ */
 export async function* prefillBy(
   engine: ChunkEngine,
-  { select, selectByDeviation }: SelectionPolicy,
+  { select, selectByDeviation, versions }: SelectionPolicy,
   layout: PromptLayout,
   prefix: PlacedKv | undefined,
   chunks: readonly KnownChunk[],
-): Steps<Prefilled & { readonly anew: ReadonlySet<number> }> {
+): Steps<Prefilled & { readonly anew: ReadonlySet<number>; readonly made: readonly MadePiece[] }> {
   const anew = new Set<number>();
+  const usable = new Set<PlacedPiece>(prefix && [prefix.piece]);
   select(chunks).forEach((rows, i) => {
-    const { start, tokens } = chunks[i]!.piece;
-    for (const position of rows === 'whole' ? tokens.map((_, at) => start + at) : rows) anew.add(position);
+    const { piece } = chunks[i]!;
+    if (rows !== 'whole') usable.add(piece);
+    for (const position of rows === 'whole' ? piece.tokens.map((_, at) => piece.start + at) : rows)
+      anew.add(position);
   });
+  const caches = prefix ? [prefix, ...chunks] : chunks;
+  if (versions === 'in-context') {
+    const unknown = layout.pieces.filter((piece) => piece.kind !== 'link' && !usable.has(piece));
+    return { ...(yield* engine.prefillWithStatistics(layout, caches, anew, unknown)), anew };
+  }
   const prompt = yield* engine.prefill(
     layout,
-    prefix ? [prefix, ...chunks] : chunks,
+    caches,
     anew,
     selectByDeviation &&
       ((deviations) => {
@@ -29,7 +40,7 @@ export async function* prefillBy(
         return anew;
       }),
   );
-  return { ...prompt, anew };
+  return { ...prompt, anew, made: [] };
 }
 
 /** Every chunk of a prompt behind its prefix and by itself, computed here and now. */

@@ -93,6 +93,24 @@ describe('a decoder that keeps chunks', () => {
     expect(repaired / promptTokens).toBeLessThanOrEqual(least);
   });
 
+  test('under cachecraft reads documents that are new among known ones alone, as it first read those: whole', async () => {
+    const plain = await Decoder.load({ folder: checkpointFolder('llama'), threads: 1 });
+    onTestFinished(() => plain.close());
+    const decoder = await load({ policy: { name: 'cachecraft', alpha: 0.25 } });
+    const first = await ask(decoder, [0, 1]);
+    expect(first.reuse).toEqual({ reused: 0, repaired: 0, computed: first.promptTokens });
+    expect(first.text).toBe((await ask(plain, [0, 1])).text);
+    const { reuse, promptTokens } = await ask(decoder, [0, 1, 2]);
+    expect(reuse!.reused).toBeGreaterThan(0.4 * promptTokens);
+    expect(reuse!.computed).toBeGreaterThan(0.2 * promptTokens);
+    expect(reuse!.reused + reuse!.repaired + reuse!.computed).toBe(promptTokens);
+    // What was new is known now.
+    const again = await ask(decoder, [0, 1, 2], 'who?');
+    expect(again.reuse!.reused).toBeGreaterThan(0.6 * again.promptTokens);
+    const together = await Promise.all([3, 4].map((n) => ask(decoder, [2, 1], `number ${n}?`)));
+    for (const { reuse } of together) expect(reuse!.reused).toBeGreaterThan(0);
+  });
+
   test('answers as without caches where everything is computed anew', async () => {
     const plain = await Decoder.load({ folder: checkpointFolder('llama'), threads: 1 });
     onTestFinished(() => plain.close());

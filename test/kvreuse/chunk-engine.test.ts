@@ -77,10 +77,25 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
 
   test('is exact where the caches are of what stands before them again', async () => {
     const { decoder, engine } = await open(name, { masses: true });
-    const { chunks } = await finish(engine.prefillWithStatistics(LAYOUT));
-    const results = await finish(engine.prefill(LAYOUT, chunks, new Set()));
+    const { made } = await finish(engine.prefillWithStatistics(LAYOUT, [], new Set(), LAYOUT.chunks));
+    const results = await finish(engine.prefill(LAYOUT, made, new Set()));
     expect(largest(results.hidden, await straight(decoder, LAYOUT.ids))).toBeLessThan(1e-4);
-    expect(results.computed).toBe(LAYOUT.tokens - chunks.reduce((sum, { kv }) => sum + kv.tokens, 0));
+    expect(results.computed).toBe(LAYOUT.tokens - made.reduce((sum, { kv }) => sum + kv.tokens, 0));
+  });
+
+  test('computes a chunk among others from caches as in the whole prompt, with what attention told', async () => {
+    const { engine } = await open(name, { masses: true });
+    const all = await finish(engine.prefillWithStatistics(LAYOUT, [], new Set(), LAYOUT.chunks));
+    for (const missing of LAYOUT.chunks.keys()) {
+      const caches = all.made.filter((_, i) => i !== missing);
+      const piece = LAYOUT.chunks[missing]!;
+      const { made } = await finish(engine.prefillWithStatistics(LAYOUT, caches, new Set(), [piece]));
+      const wanted = all.made[missing]!;
+      expect(inKeys(made[0]!.kv, wanted.kv)).toBeLessThan(1e-4);
+      const numbers = ({ inter, lengths, intra, tokenInter }: NonNullable<typeof wanted.statistics>) =>
+        new Float32Array([...inter, ...lengths, intra, ...tokenInter]);
+      expect(largest(numbers(made[0]!.statistics!), numbers(wanted.statistics!))).toBeLessThan(1e-4);
+    }
   });
 
   test('a chunk is the same wherever it was computed, and whatever beside', async () => {
