@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import { LazySession } from '../../models/lazy-session.js';
 import { ModelError } from '../../models/model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../../models/registry.js';
-import { Session, type ModelTensors } from '../../models/session.js';
+import type { ModelTensors } from '../../models/session.js';
 import { Tokenizer } from '../../models/tokenizer.js';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
@@ -70,8 +71,6 @@ export class WordEncoder implements WordWeigher {
   readonly model: string;
   readonly maxTokens: number;
   readonly #mode: WeighingMode;
-  readonly #graph: string;
-  readonly #threads: number | undefined;
   readonly #tokenizer: Tokenizer;
   readonly #ends: { readonly CLS: number; readonly SEP: number };
   readonly #chunks = new LRUCache<string, readonly number[]>({ max: CACHED_CHUNKS });
@@ -79,7 +78,7 @@ export class WordEncoder implements WordWeigher {
     maxSize: CACHED_NUMBERS,
     sizeCalculation: ({ length }) => length + 10,
   });
-  #session: Promise<Session> | undefined;
+  readonly #session: LazySession;
   #tokensRead = 0;
 
   private constructor(
@@ -96,9 +95,8 @@ export class WordEncoder implements WordWeigher {
     this.#ends = { CLS, SEP };
     this.maxTokens = maxTokens - 2;
     this.#mode = mode;
-    this.#graph = join(folder, words[mode]);
-    this.#threads = threads;
     this.#tokenizer = tokenizer;
+    this.#session = new LazySession(join(folder, words[mode]), threads, () => feedsOf([this.#row([])]));
   }
 
   /**
@@ -133,7 +131,7 @@ export class WordEncoder implements WordWeigher {
 
   /** Loads the weights, so that the first request does not wait for them. */
   async warm(): Promise<void> {
-    await this.#opened();
+    await this.#session.opened();
   }
 
   /** Tokens that went through the graph so far; what was remembered is not counted. */
@@ -169,9 +167,7 @@ export class WordEncoder implements WordWeigher {
 
   /** Frees the model where nothing else in the process uses it. Another `weigh` loads it again. */
   async close(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    await (await session?.catch(() => undefined))?.close();
+    await this.#session.close();
   }
 
   /** One pass a sentence: int8 activations take their scale from all that is in a run. */
@@ -226,7 +222,7 @@ export class WordEncoder implements WordWeigher {
     output: string,
     signal: AbortSignal | undefined,
   ): Promise<Float32Array[]> {
-    const session = await this.#opened();
+    const session = await this.#session.opened();
     const results: Float32Array[] = [];
     for (let from = 0, to; from < inputs.length; from = to) {
       let tokens = 0;
@@ -236,26 +232,13 @@ export class WordEncoder implements WordWeigher {
       for (const result of await session.run(task, { outputs: [output], ...(signal && { signal }) })) {
         const { data } = result[output]!;
         if (!(data instanceof Float32Array))
-          throw new ModelError('inference', this.model, `${this.#graph} gives no float32 ${output}`);
+          throw new ModelError('inference', this.model, `${this.#session.path} gives no float32 ${output}`);
         results.push(data);
       }
       this.#tokensRead += tokens;
       signal?.throwIfAborted();
     }
     return results;
-  }
-
-  async #opened(): Promise<Session> {
-    this.#session ??= Session.open(this.#graph, {
-      warmUp: feedsOf([this.#row([])]),
-      ...(this.#threads !== undefined && { threads: this.#threads }),
-    });
-    try {
-      return await this.#session;
-    } catch (error) {
-      this.#session = undefined;
-      throw error;
-    }
   }
 }
 

@@ -5,9 +5,10 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
+import { LazySession } from '../lazy-session.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../registry.js';
-import { Session, type ModelTensor, type ModelTensors, type SessionMemory } from '../session.js';
+import type { ModelTensor, ModelTensors, SessionMemory } from '../session.js';
 import { Tokenizer } from '../tokenizer.js';
 
 export interface EmbedderOptions {
@@ -59,11 +60,9 @@ export class Embedder {
   /** What comes after so many tokens of a text is not read. 256 for `minilm`, the first and last special ones among them. */
   readonly maxTokens: number;
   readonly #settings: z.output<typeof settingsSchema>;
-  readonly #graph: string;
-  readonly #threads: number | undefined;
   readonly #tokenizer: Tokenizer;
   readonly #cache: LRUCache<string, Float32Array> | undefined;
-  #session: Promise<Session> | undefined;
+  readonly #session: LazySession;
 
   private constructor(
     { manifest, folder }: ResolvedModel,
@@ -75,10 +74,9 @@ export class Embedder {
     this.dimensions = settings.dimensions;
     this.maxTokens = settings.maxTokens;
     this.#settings = settings;
-    this.#graph = join(folder, settings.graph);
-    this.#threads = threads;
     this.#tokenizer = tokenizer;
     this.#cache = cacheSize > 0 ? new LRUCache({ max: cacheSize }) : undefined;
+    this.#session = new LazySession(join(folder, settings.graph), threads, () => feedsOf(this.#input('')));
   }
 
   /**
@@ -158,14 +156,12 @@ export class Embedder {
 
   /** Of the model's session; undefined before the first embedding. */
   async memory(): Promise<SessionMemory | undefined> {
-    return (await this.#session)?.memory;
+    return this.#session.memory();
   }
 
   /** Frees the model where nothing else in the process uses it. Another `embed` loads it again. */
   async close(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    await (await session?.catch(() => undefined))?.close();
+    await this.#session.close();
   }
 
   #input(text: string): number[] {
@@ -180,23 +176,10 @@ export class Embedder {
 
   async #run(inputs: readonly number[][], signal: AbortSignal | undefined): Promise<Float32Array[]> {
     if (inputs.length === 0) return [];
-    this.#session ??= this.#open();
-    const session = await this.#session;
+    const session = await this.#session.opened();
     const output = this.#settings.output ?? session.outputs[0]!;
     const results = await session.run(inputs.map(feedsOf), { outputs: [output], ...(signal && { signal }) });
     return results.map((result) => this.#vector(result[output]!));
-  }
-
-  async #open(): Promise<Session> {
-    try {
-      return await Session.open(this.#graph, {
-        warmUp: feedsOf(this.#input('')),
-        ...(this.#threads !== undefined && { threads: this.#threads }),
-      });
-    } catch (error) {
-      this.#session = undefined;
-      throw error;
-    }
   }
 
   /** From one vector [1, dimensions], or from token states [1, tokens, dimensions]. */

@@ -4,9 +4,10 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
+import { LazySession } from '../lazy-session.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../registry.js';
-import { Session, type ModelTensor, type ModelTensors, type SessionMemory } from '../session.js';
+import type { ModelTensor, ModelTensors, SessionMemory } from '../session.js';
 import { Tokenizer } from '../tokenizer.js';
 
 export interface EvidenceEncoderOptions {
@@ -111,15 +112,13 @@ export class EvidenceEncoder {
   /** Name of the model, and its version. */
   readonly model: string;
   readonly settings: EvidenceSettings;
-  readonly #graph: string;
-  readonly #threads: number | undefined;
   readonly #tokenizer: Tokenizer;
   readonly #chunks = new LRUCache<string, readonly number[]>({ max: CHUNKS });
   readonly #read = new LRUCache<string, EncoderOutput>({
     maxSize: CACHE_BYTES,
     sizeCalculation: ({ numbers, cosines }) => numbers.byteLength + cosines.byteLength + 100,
   });
-  #session: Promise<Session> | undefined;
+  readonly #session: LazySession;
   #tokensRead = 0;
 
   private constructor(
@@ -130,9 +129,11 @@ export class EvidenceEncoder {
   ) {
     this.model = `${manifest.name}@${manifest.version}`;
     this.settings = settings;
-    this.#graph = join(folder, settings.graph);
-    this.#threads = threads;
     this.#tokenizer = tokenizer;
+    const { tokens, kinds } = settings;
+    this.#session = new LazySession(join(folder, settings.graph), threads, () =>
+      feedsOf({ ids: [tokens.cls, tokens.sep], kinds: [kinds.query, kinds.query], query: 0 }),
+    );
   }
 
   /**
@@ -169,7 +170,7 @@ export class EvidenceEncoder {
 
   /** Loads the weights, so that the first question does not wait for them. */
   async warm(): Promise<void> {
-    await this.#opened();
+    await this.#session.opened();
   }
 
   /** Tokens that went through the graph so far; what was remembered is not counted. */
@@ -190,7 +191,7 @@ export class EvidenceEncoder {
     const key = keyOf(input);
     const known = this.#read.get(key);
     if (known) return known;
-    const session = await this.#opened();
+    const session = await this.#session.opened();
     const { outputs } = this.settings;
     const [result] = await session.run([feedsOf(input)], { outputs, ...(signal && { signal }) });
     const output = {
@@ -204,14 +205,12 @@ export class EvidenceEncoder {
 
   /** Of the model's session; undefined before the first input. */
   async memory(): Promise<SessionMemory | undefined> {
-    return (await this.#session)?.memory;
+    return this.#session.memory();
   }
 
   /** Frees the model where nothing else in the process uses it. Another `read` loads it again. */
   async close(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    await (await session?.catch(() => undefined))?.close();
+    await this.#session.close();
   }
 
   /** The first `count` columns of an output [1, tokens, columns]. */
@@ -229,23 +228,6 @@ export class EvidenceEncoder {
     for (let token = 0; token < ids.length; token++)
       columns.set(data.subarray(token * width, token * width + count), token * count);
     return columns;
-  }
-
-  async #opened(): Promise<Session> {
-    const {
-      tokens: { cls, sep },
-      kinds,
-    } = this.settings;
-    this.#session ??= Session.open(this.#graph, {
-      warmUp: feedsOf({ ids: [cls, sep], kinds: [kinds.query, kinds.query], query: 0 }),
-      ...(this.#threads !== undefined && { threads: this.#threads }),
-    });
-    try {
-      return await this.#session;
-    } catch (error) {
-      this.#session = undefined;
-      throw error;
-    }
   }
 }
 
