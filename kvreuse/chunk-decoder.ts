@@ -10,8 +10,8 @@ import type { ChunkStoreOptions } from './store/chunk-store-options.js';
 
 export interface ReuseOptions {
   /**
-   * Which rows of cached chunks are computed anew in a prompt. Default `{ name: 'cacheblend' }`, 15% of them; `none` is
-   * for a model that was trained to read chunks by themselves.
+   * Which rows of cached chunks are computed anew in a prompt. Default `{ name: 'cachecraft' }`. By `cacheblend`,
+   * `legolink` and `none` an answer does not depend on what was read before.
    */
   readonly policy?: PolicySettings;
   /** How keys and values are stored. Default `int8`. */
@@ -52,14 +52,15 @@ const reuseSchema = z.strictObject({
 /**
  * A decoder that keeps the keys and values of the chunks it reads, and reads them from there wherever they stand in a
  * later prompt. Chunks are the paragraphs or labelled documents of a user's message but for its last paragraph, of 16
- * tokens or more. Each is read behind what stands before the first of them, and by itself, the first time too: so an
- * answer does not depend on what was kept (but for policy `cachecraft`, whose caches are what earlier prompts left).
+ * tokens or more. The default policy keeps them as the first prompt that held them was read, so a first answer is that
+ * of a `Decoder`, and one from caches is near it. By the others each is read behind what stands before the first of them,
+ * and by itself, the first time too: so an answer is the same whatever was read before.
  */
 export class ChunkDecoder extends Decoder {
   /** @throws ConfigurationError; ModelError as `Decoder.load` */
   static override async load({ reuse = {}, ...options }: ChunkDecoderOptions = {}): Promise<ChunkDecoder> {
     const checked = validate(reuseSchema, reuse, 'decoder.reuse');
-    const settings: ChunkReaderSettings = { ...checked, policy: checked.policy ?? { name: 'cacheblend' } };
+    const settings: ChunkReaderSettings = { ...checked, policy: checked.policy ?? { name: 'cachecraft' } };
     return new ChunkDecoder(await startDecoder('kvreuse/chunk-decoder-worker.js', options, settings));
   }
 

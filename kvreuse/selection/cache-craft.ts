@@ -2,7 +2,7 @@ import { positive } from './positive.js';
 import type { CachedChunk, SelectionPolicy } from './selection-policy.js';
 
 export interface CacheCraftOptions {
-  /** How much is computed anew for a given impact of what stood before. Default 1. */
+  /** How much is computed anew for a given impact of what stood before. Default 0.25. */
   readonly alpha?: number;
   /** Share of a version made behind no other chunk that is computed anew: nothing is known of it. Default 0.15. */
   readonly floor?: number;
@@ -16,7 +16,7 @@ export interface CacheCraftOptions {
  * equations: its denominator is 0. Here its first rows are repaired, by `floor`.
  */
 export function cacheCraft({
-  alpha = 1,
+  alpha = 0.25,
   floor = 0.15,
   whole = 0.6,
 }: CacheCraftOptions = {}): SelectionPolicy {
