@@ -141,7 +141,7 @@ const RETRIEVER_WEIGHT = 0.3;
  * Indices of units, best first; unscored ones last; ties in order. The retriever has its say: where documents carry
  * scores, a unit's score is weighted by its document's place among them.
  */
-function rank({ units, documents }: State): number[] {
+export function rank({ units, documents }: State): number[] {
   const weights = documentWeights(documents);
   const worth = units.map(({ score = -Infinity, document }) =>
     score > 0 ? score * weights[document]! : score / weights[document]!,
@@ -171,7 +171,7 @@ function kept(
   };
   return units.map((unit) => ({
     document: state.documents[unit.document]!.id,
-    action: 'kept',
+    action: unit.origin === undefined ? 'kept' : 'replaced',
     stage: 'budget',
     spans: unit.spans.map(({ start, end }) => ({ start, end })),
     ...(unit.score !== undefined && { score: unit.score }),

@@ -3,6 +3,7 @@ import { ConfigurationError } from '../settings/configuration-error.js';
 import { exit } from './exit/exit.js';
 import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
+import { summarise } from './tcra/summarise.js';
 import { tcra } from './tcra/tcra.js';
 import { zipfit } from './zipfit/zipfit.js';
 
@@ -12,6 +13,7 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   zipfit: () => zipfit(),
   sentences: () => sentences(),
   exit: () => exit(),
+  summarise: () => summarise(),
   tcra: () => tcra(),
 };
 
