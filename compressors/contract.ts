@@ -62,6 +62,8 @@ export interface Unit {
   readonly needs: readonly number[];
   /** `verbatim` where absent. */
   readonly origin?: 'verbatim' | 'generated' | 'embedding';
+  /** What it was before a stage shortened it: it stands in its place where a budget has room for it. */
+  readonly whole?: Unit;
   /** Which later stage is to shorten it, where a budget is shared out (allot.ts). */
   readonly treatment?: Treatment;
 }
@@ -93,6 +95,8 @@ export interface State {
   /** By document, then in the order of the page. */
   readonly units: readonly Unit[];
   readonly decisions: readonly Decision[];
+  /** Whether a budget was shared out: stages then shorten the units that have their treatment, and no others. */
+  readonly isAllotted?: boolean;
   /** Whether a stage would have done more had there been time: such a result is not remembered. */
   readonly isHurried?: boolean;
 }

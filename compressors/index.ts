@@ -1,3 +1,4 @@
+export { allot, type AllotOptions, type LossCurves } from './allot.js';
 export { ConfigurationError } from '../settings/configuration-error.js';
 export { ModelRegistry, type ModelRegistryOptions } from '../models/registry.js';
 export type {

@@ -1,3 +1,4 @@
+import { allot } from './allot.js';
 import type { Compressor } from './contract.js';
 import { ConfigurationError } from '../settings/configuration-error.js';
 import { exit } from './exit/exit.js';
@@ -13,6 +14,7 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   zipfit: () => zipfit(),
   sentences: () => sentences(),
   exit: () => exit(),
+  allot: () => allot(),
   summarise: () => summarise(),
   tcra: () => tcra(),
 };
@@ -23,6 +25,7 @@ const PRESETS: Readonly<Record<string, readonly string[]>> = {
   fast: ['htmlrag', 'zipfit', 'sentences'],
   /** The encoder `evidence`, which comes with ragpress. */
   balanced: ['htmlrag', 'zipfit', 'exit'],
+  max: ['htmlrag', 'zipfit', 'exit', 'allot', 'tcra'],
 };
 
 export const DEFAULT_PRESET = 'balanced';

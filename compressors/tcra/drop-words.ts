@@ -1,8 +1,8 @@
 import type { StageContext, State, Unit } from '../contract.js';
+import { inSentences } from '../in-sentences.js';
 import type { Page } from '../page.js';
 import { isProse } from '../unit.js';
 import { cutWords, type WeighedWords } from './cut-words.js';
-import { inSentences } from './in-sentences.js';
 import { LeftAlone } from './left-alone.js';
 import { protectedWords } from './protected-words.js';
 import { sentenceWords } from './sentence-words.js';
@@ -52,11 +52,14 @@ export async function dropWords(
   const surplus = surplusTokens(state, context);
   if (surplus === 0) return given;
   const record = new LeftAlone(state, stage);
-  const sentences = await readable(state, encoder, record, context);
+  const sentences = await readable(stage, state, encoder, record, context);
   const chosen = withinTokens(state, sentences, maxTokens, record, context);
   const { weighed, isHurried } = await weigh(state, chosen, encoder, record, context);
-  const tokens = weighed.reduce((sum, { unit }) => sum + unit.tokens, 0);
-  const wanted = Math.min(surplus, Math.ceil((1 - ratio) * tokens));
+  const spare = weighed.reduce(
+    (sum, { unit }) => sum + (1 - (unit.treatment?.share ?? ratio)) * unit.tokens,
+    0,
+  );
+  const wanted = Math.min(surplus, Math.ceil(spare));
   const { units, decisions } = await cutWords(stage, state, weighed, wanted, context);
   return {
     ...(decisions.length > 0 ? { ...state, units } : given),
@@ -67,6 +70,7 @@ export async function dropWords(
 
 /** The sentences of prose that have words to spare, in a script that the encoder knows. */
 async function readable(
+  stage: string,
   state: State,
   encoder: WordWeigher,
   record: LeftAlone,
@@ -77,7 +81,8 @@ async function readable(
   for (const [index, unit] of state.units.entries()) {
     if (index % 16 === 0) await context.breathe();
     const page = state.pages[unit.document];
-    if (!page || !isProse(unit.layout)) continue;
+    if (!page || !isProse(unit.layout) || unit.origin !== undefined) continue;
+    if (state.isAllotted && unit.treatment?.stage !== stage) continue;
     if (!isLatin(unit.text)) record.add(unit, `its script is none of ${encoder.model}'s`);
     else if (isTabular(unit.text)) record.add(unit, 'it reads as a row of a table');
     else {

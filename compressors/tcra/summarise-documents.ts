@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import type { LRUCache } from 'lru-cache';
 import { rank } from '../budget.js';
 import type { Decision, StageContext, State, Unit } from '../contract.js';
+import { inSentences } from '../in-sentences.js';
 import { splitSentences } from '../sentences.js';
 import { blockKey, gapBetween, isProse } from '../unit.js';
 import { indexTerms } from '../words.js';
 import { addressesModel, beginsTurn } from './addresses-model.js';
-import { inSentences } from './in-sentences.js';
 import { LeftAlone } from './left-alone.js';
 import { queryClass } from './query-class.js';
 import type { Summary, SummaryGenerator } from './summary-generator.js';
@@ -75,7 +75,7 @@ export async function summariseDocuments(
   const { signal, clear } = timeLimit(context);
   const writer = new Writer(generator, cache, queryClass(state.query), context, signal);
   const written = new Map<Passage, readonly Chosen[]>();
-  const progress: { isHurried: boolean; failures: number; failure?: unknown } = {
+  const progress: { isHurried: boolean; failures: number; failure?: Error } = {
     isHurried: false,
     failures: 0,
   };
@@ -101,7 +101,7 @@ export async function summariseDocuments(
         context.signal.throwIfAborted();
         if (!isLate()) {
           progress.failures++;
-          progress.failure = error;
+          progress.failure = error instanceof Error ? error : new Error(String(error));
         }
         leave(passage, isLate() ? NO_TIME : `${generator.model} failed: ${messageOf(error)}`, true);
       }
@@ -139,14 +139,13 @@ function passagesOf(
   { budget = Infinity }: StageContext,
 ): Passage[] {
   const speaking = blocksThatSpeak(state);
-  const isShared = state.units.some(({ treatment }) => treatment !== undefined);
   const byDocument = new Map<number, number[]>();
   let tokens = 0;
   for (const index of rank(state)) {
     const unit = state.units[index]!;
     if (!state.pages[unit.document] || !isProse(unit.layout) || unit.origin !== undefined) continue;
-    if (isShared && unit.treatment?.stage !== stage) continue;
-    if (!isShared && tokens >= budget / ratio) break;
+    if (state.isAllotted && unit.treatment?.stage !== stage) continue;
+    if (!state.isAllotted && tokens >= budget / ratio) break;
     if (speaking.has(blockKey(unit.document, unit.block))) {
       record.add(unit, 'it speaks to a model, and not to who reads the page');
       continue;
@@ -245,6 +244,7 @@ class Writer {
     const chosen = new Map<number, Chosen>();
     const said = new Set<string>();
     let length = 0;
+    let isSupported = false;
     for (const sentence of sentencesOf(summary)) {
       await this.#context.breathe();
       const key = indexTerms(sentence).terms.join(' ');
@@ -254,6 +254,7 @@ class Writer {
       if (chosen.size > 0 && length > LENIENCE * words) break;
       const { source, fault } = guard.verdict(sentence);
       if (source === undefined) continue;
+      isSupported ||= fault === undefined;
       const { unit } = parts[source]!;
       const known = chosen.get(source);
       if (fault !== undefined) chosen.set(source, { unit, fault });
@@ -262,7 +263,8 @@ class Writer {
       else if (this.#context.counter.count(sentence) >= unit.tokens) chosen.set(source, { unit });
       else chosen.set(source, { unit, text: sentence });
     }
-    return [...chosen].sort(([a], [b]) => a - b).map(([, each]) => each);
+    // A summary of which nothing is true does not tell what to keep either.
+    return isSupported ? [...chosen].sort(([a], [b]) => a - b).map(([, each]) => each) : [];
   }
 
   async #generate(task: Parameters<SummaryGenerator['generate']>[0]): Promise<Summary> {
@@ -371,9 +373,10 @@ function replaced(
   return { units, decisions };
 }
 
-function generatedUnit({ treatment: _, ...unit }: Unit, text: string, tokens: number): Unit {
+function generatedUnit(unit: Unit, text: string, tokens: number): Unit {
   return {
     ...unit,
+    whole: unit,
     kind: 'sentence',
     text,
     spans: unit.spans.map(({ start, end }) => ({ start, end, at: 0, length: 0 })),

@@ -1,4 +1,5 @@
 import { indexTerms, withoutStopTerms } from '../words.js';
+import { NEGATIONS } from '../zipfit/near-duplicates.js';
 import { beginsWithName, knownNames, type KnownNames } from './protected-words.js';
 import { sentenceWords } from './sentence-words.js';
 import { wordClass } from './word-classes.js';
@@ -6,8 +7,10 @@ import { wordClass } from './word-classes.js';
 /** A sentence that was given to a generator, or that it wrote, as the guard reads it. */
 interface GuardedSentence {
   readonly words: readonly GuardedWord[];
-  /** Distinct index terms of all words that tell. */
+  /** Distinct index terms of all words that tell, but for numbers and units. */
   readonly content: ReadonlySet<number>;
+  /** How many words tell, numbers and units among them. */
+  readonly size: number;
   /** In a script without capitals, in which a name looks like any other word. */
   readonly isCaseless: boolean;
 }
@@ -20,6 +23,11 @@ interface GuardedWord {
   readonly unit: string;
   /** Index terms; empty for function words. */
   readonly terms: readonly number[];
+  readonly hasCapital: boolean;
+  /** Its place among the words of its sentence. */
+  readonly at: number;
+  /** Whether the next word follows without a mark between: a name may go on. */
+  readonly goesOn: boolean;
 }
 
 export type Verdict =
@@ -37,7 +45,9 @@ const NEAR = 0.5;
 const FEWEST = 3;
 
 /** Telling words between a fact and the word that it hangs on. */
-const REACH = 4;
+const REACH = 3;
+
+const CAPITAL = /\p{Lu}|\p{Lt}/u;
 
 const CASELESS = /(?![ªº])\p{Lo}|\p{Script=Georgian}/u;
 
@@ -68,11 +78,12 @@ const UNITS: ReadonlyMap<string, string> = new Map(
 /** What the sentences of one document say. */
 export class SummaryGuard {
   readonly #names: KnownNames;
-  readonly #sources: readonly GuardedSentence[];
+  /** Each as it is, and without what it says by the way. */
+  readonly #sources: readonly (readonly GuardedSentence[])[];
 
   constructor(sources: readonly string[]) {
     this.#names = knownNames(sources.map(sentenceWords));
-    this.#sources = sources.map((text) => guarded(text, this.#names));
+    this.#sources = sources.map((text) => [text, ...shorter(text)].map((form) => guarded(form, this.#names)));
   }
 
   /** Whether a generated sentence says what one of them says. */
@@ -81,30 +92,48 @@ export class SummaryGuard {
   }
 }
 
+/** A sentence without its brackets and its relative clauses, where these deny nothing: it says the same of less. */
+function shorter(text: string): string[] {
+  const without = (asides: RegExp) =>
+    text.replace(asides, (aside) =>
+      sentenceWords(aside).some(({ text: word }) => isNegation(word)) ? aside : '',
+    );
+  return [
+    without(/\s*\([^()]*\)/gu),
+    without(/(?:\s*\([^()]*\)|, (?:who|which|where|whose|whom)\b[^,.;]*(?:,|(?=[.;])))/gu),
+  ].filter((form, index, forms) => form !== text && forms.indexOf(form) === index);
+}
+
+function isNegation(word: string): boolean {
+  const core = word.replace(/^[^\p{L}\p{N}\p{M}]+|[^\p{L}\p{N}\p{M}]+$/gu, '');
+  return wordClass(core) === 'negation' || indexTerms(core).terms.some((term) => NEGATIONS.has(term));
+}
+
 function guarded(text: string, names: KnownNames): GuardedSentence {
   const parts = sentenceWords(text).map(({ text: word }) => word);
   const first = parts.findIndex((part) => /[\p{L}\p{N}]/u.test(part));
   const content = new Set<number>();
+  let counted = 0;
   const words = parts.flatMap((part, index): GuardedWord[] => {
     const isName = (core: string) =>
-      index === first ? beginsWithName(core, parts[index + 1] ?? '', names) : /\p{Lu}|\p{Lt}/u.test(core);
-    const word = guardedWord(part, parts[index - 1], parts[index + 1], isName);
-    for (const term of word.terms) content.add(term);
+      index === first ? beginsWithName(core, parts[index + 1] ?? '', names) : CAPITAL.test(core);
+    const word = guardedWord(parts, index, isName);
+    // A unit is compared with its number: 40% is 40 percent.
+    if (word.kind === 'number' || word.kind === 'unit') counted++;
+    else for (const term of word.terms) content.add(term);
     return word.key === '' ? [] : [word];
   });
-  return { words, content, isCaseless: CASELESS.test(text) };
+  return { words, content, size: content.size + counted, isCaseless: CASELESS.test(text) };
 }
 
-function guardedWord(
-  part: string,
-  before: string | undefined,
-  after: string | undefined,
-  isName: (core: string) => boolean,
-): GuardedWord {
+function guardedWord(parts: readonly string[], at: number, isName: (core: string) => boolean): GuardedWord {
+  const [before, part, after] = [parts[at - 1], parts[at]!, parts[at + 1]];
+  const goesOn = /[\p{L}\p{N}\p{M}]$/u.test(part) && after !== undefined && /^[\p{L}\p{N}]/u.test(after);
   const core = part.replace(/^[^\p{L}\p{N}\p{M}]+|[^\p{L}\p{N}\p{M}]+$/gu, '');
   const lower = core.normalize('NFC').toLowerCase();
   const all = [...new Set(indexTerms(core).terms)];
   const terms = [...withoutStopTerms(Uint32Array.from(all))];
+  const written = { terms, hasCapital: CAPITAL.test(core), at, goesOn, unit: '' };
   if (/\p{N}/u.test(core) || DIGITS.has(lower)) {
     // The signs that touch it are part of what it says: -5, 40%, $12.
     const signs = (/^[^\p{L}\p{N}]*?([-−+<>≤≥~])\s*[\p{Sc}]?\s*\p{N}/u.exec(part)?.[1] ?? '').replace(
@@ -115,12 +144,13 @@ function guardedWord(
     const own = glued === '' ? unitOf(after) : (UNITS.get(glued) ?? glued);
     const unit =
       own === '' && before !== undefined && /^\p{Sc}$/u.test(before) ? (UNITS.get(before) ?? before) : own;
-    return { kind: 'number', key: signs + (DIGITS.get(lower) ?? digitsOf(core)), unit, terms };
+    return { ...written, kind: 'number', key: signs + (DIGITS.get(lower) ?? digitsOf(core)), unit };
   }
   const key = all.join(' ');
-  if (wordClass(core) === 'negation') return { kind: 'negation', key: lower, unit: '', terms };
-  if (terms.length > 0 && isName(core)) return { kind: 'name', key, unit: '', terms };
-  return { kind: unitOf(part) === '' ? 'plain' : 'unit', key, unit: '', terms };
+  if (isNegation(core)) return { ...written, kind: 'negation', key: lower };
+  // Function words too: of What Jesus Would Buy each is part of a name.
+  if (key !== '' && isName(core)) return { ...written, kind: 'name', key };
+  return { ...written, kind: unitOf(part) === '' ? 'plain' : 'unit', key };
 }
 
 /** 1,234,567 and 1 234 567 are 1234567; 1,5 and 1.5 stay what they are. */
@@ -146,20 +176,20 @@ const SCALES = new Set(
  * all of the source's negations in it; four in five of its telling words must be the source's, and in scripts without
  * capitals all of them. Another verb, or another adjective, among the fifth is not seen.
  */
-function verdictOn(sentence: GuardedSentence, sources: readonly GuardedSentence[]): Verdict {
+function verdictOn(sentence: GuardedSentence, sources: readonly (readonly GuardedSentence[])[]): Verdict {
   const near = sources
-    .map((source, index) => ({ source, index, share: shareHeld(sentence, source) }))
+    .map((forms, index) => ({ forms, index, share: shareHeld(sentence, forms[0]!) }))
     .sort((a, b) => b.share - a.share || a.index - b.index);
-  if (sentence.content.size < FEWEST) {
+  if (sentence.size < FEWEST) {
     const nearest = near[0] && near[0].share >= NEAR ? { source: near[0].index } : {};
     return { ...nearest, fault: 'it is no whole statement' };
   }
   let first: Verdict | undefined;
-  for (const { source, index, share } of near) {
+  for (const { forms, index, share } of near) {
     if (share < NEAR) break;
-    const fault = faultOf(sentence, source, share);
-    if (fault === undefined) return { source: index };
-    first ??= { source: index, fault };
+    const faults = forms.map((form) => faultOf(sentence, form));
+    if (faults.includes(undefined)) return { source: index };
+    first ??= { source: index, fault: faults[0]! };
   }
   return first ?? { fault: 'it is in none of its sources' };
 }
@@ -167,15 +197,16 @@ function verdictOn(sentence: GuardedSentence, sources: readonly GuardedSentence[
 function shareHeld({ content }: GuardedSentence, source: GuardedSentence): number {
   let held = 0;
   for (const term of content) if (source.content.has(term)) held++;
-  return content.size === 0 ? 0 : held / content.size;
+  return content.size === 0 ? 1 : held / content.size;
 }
 
-function faultOf(sentence: GuardedSentence, source: GuardedSentence, share: number): string | undefined {
+function faultOf(sentence: GuardedSentence, source: GuardedSentence): string | undefined {
   // What a fact is, or is not, comes before how much of the rest is the source's: it is the better reason.
   for (const kind of ['number', 'name', 'negation'] as const) {
     const fault = factFault(kind, sentence.words, source.words);
     if (fault !== undefined) return fault;
   }
+  const share = shareHeld(sentence, source);
   if (sentence.isCaseless ? share < 1 : share < 1 - OWN_WORDS)
     return `${Math.round(100 * (1 - share))}% of its words are not in its source`;
   return placeFault(sentence.words, source.words);
@@ -200,11 +231,11 @@ function factFault(
   return undefined;
 }
 
-/** A name may be written small at a sentence's beginning, where its capital does not tell. */
 function isSame(word: GuardedWord, other: GuardedWord): boolean {
   if (word.kind === 'number')
     return other.kind === 'number' && word.key === other.key && word.unit === other.unit;
   if (word.kind === 'negation') return other.kind === 'negation' && word.key === other.key;
+  if (word.kind === 'name' && !other.hasCapital) return false;
   return other.kind !== 'number' && other.kind !== 'negation' && word.key === other.key;
 }
 
@@ -215,8 +246,14 @@ function placeFault(words: readonly GuardedWord[], source: readonly GuardedWord[
   let from = 0;
   for (const [index, word] of mine.entries()) {
     if (word.kind === 'plain' || word.kind === 'unit') continue;
+    const before = mine[index - 1];
+    // Of a name in several words one may be left out, and none put elsewhere.
+    const to =
+      word.kind === 'name' && before?.kind === 'name' && before.goesOn && before.at + 1 === word.at
+        ? from + 2
+        : Infinity;
     const at = its.findIndex(
-      (other, place) => place >= from && isSame(word, other) && hangs(mine, index, its, place),
+      (other, place) => place >= from && place < to && isSame(word, other) && hangs(mine, index, its, place),
     );
     if (at < 0)
       return word.kind === 'negation'

@@ -1,5 +1,5 @@
-import type { StageContext, State, Unit } from '../contract.js';
-import { sentenceUnits } from '../unit.js';
+import type { StageContext, State, Unit } from './contract.js';
+import { sentenceUnits } from './unit.js';
 
 /** The same state with its blocks of prose cut into sentences. */
 export async function inSentences(state: State, context: StageContext): Promise<State> {
