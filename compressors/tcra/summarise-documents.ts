@@ -166,7 +166,7 @@ function passagesOf(
   return passages;
 }
 
-/** Blocks that address a model, and those below one that begins a turn of a conversation, to the next heading. */
+/** Blocks that address a model, and those below one that begins a turn, or a heading that does, to the next heading. */
 function blocksThatSpeak({ units }: State): ReadonlySet<number> {
   const texts = new Map<number, { text: string; document: number; isHeading: boolean }>();
   for (const { document, block, text, layout } of units) {
@@ -182,7 +182,7 @@ function blocksThatSpeak({ units }: State): ReadonlySet<number> {
   let turn: number | undefined;
   for (const [key, { text, document, isHeading }] of texts) {
     if (turn !== document || (isHeading && !beginsTurn(text))) turn = undefined;
-    if (beginsTurn(text)) turn = document;
+    if (beginsTurn(text) || (isHeading && addressesModel(text))) turn = document;
     if (turn !== undefined || addressesModel(text)) speaking.add(key);
   }
   return speaking;
