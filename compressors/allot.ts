@@ -77,6 +77,9 @@ export interface Allotted {
   readonly treatment?: Treatment;
 }
 
+/** What sums of shares are out by, at most. */
+const ROUNDING = 1e-9;
+
 interface Option {
   readonly cost: number;
   /** Share of its answers that is kept. */
@@ -103,14 +106,14 @@ export function allotment(curves: LossCurves, treatments: readonly string[], bud
   const chosen: Allotted[][] = [];
   let left = budget;
   for (const { stretch, from, to, option, cost } of steps) {
-    const isPart = cost > left;
+    const isPart = cost > left + ROUNDING;
     const until = isPart ? from + ((to - from) * left) / cost : to;
     const before = chosen[stretch]?.[0];
     const treatment = option.treatment && { treatment: option.treatment };
     // What is left of a stretch stays at the step before.
     chosen[stretch] = [{ to: until, ...treatment }, ...(isPart && before ? [before] : [])];
     left -= cost;
-    if (left <= 0) break;
+    if (left <= ROUNDING) break;
   }
   return chosen.flat();
 }

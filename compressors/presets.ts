@@ -25,6 +25,7 @@ const PRESETS: Readonly<Record<string, readonly string[]>> = {
   fast: ['htmlrag', 'zipfit', 'sentences'],
   /** The encoder `evidence`, which comes with ragpress. */
   balanced: ['htmlrag', 'zipfit', 'exit'],
+  /** Beside it the words of `minilm`. Summaries are not in it: those of `smollm2` cost answers (README). */
   max: ['htmlrag', 'zipfit', 'exit', 'allot', 'tcra'],
 };
 

@@ -1,5 +1,6 @@
 import { Agent, errors } from 'undici';
 import { z } from 'zod';
+import { ConfigurationError } from '../settings/configuration-error.js';
 import { validate } from '../settings/validate.js';
 import type { ChatMessage } from './decoder/generation.js';
 import { ModelError } from './model-error.js';
@@ -18,10 +19,7 @@ export interface ChatEndpointOptions {
 const optionsSchema = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: 'give the address of an API: https://HOST/v1' }),
   model: z.string('give the name of a model').min(1, 'give the name of a model'),
-  apiKey: z
-    .string('give a key')
-    .regex(/^[\x21-\x7e]+$/, 'give a key of printable ASCII characters')
-    .optional(),
+  apiKey: z.string('give a key').optional(),
   timeout: z.number().positive('give a number of milliseconds above 0').default(30_000),
 });
 
@@ -54,6 +52,9 @@ export class ChatEndpoint {
   /** @throws ConfigurationError */
   constructor(options: ChatEndpointOptions, root = 'chatEndpoint') {
     const { url, model, apiKey, timeout } = validate(optionsSchema, options, root);
+    // What a header cannot hold; the message does not hold it either.
+    if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey))
+      throw new ConfigurationError(`${root}.apiKey`, '…', 'give a key of printable ASCII characters');
     const base = url.replace(/\/+$/, '');
     this.model = model;
     this.#url = new URL(`${/\/v\d+$/.test(base) ? base : `${base}/v1`}/chat/completions`);
