@@ -26,13 +26,13 @@ export async function presetAnswers(
   count: number,
   curves?: LossCurves,
 ): Promise<PresetAnswers> {
-  // What comes first is the same: it is done once for all budgets.
+  // What comes first is the same: it is done once for both.
   const first = [htmlrag(), zipfit(), exit()];
   let known: { key: string; state: Awaited<ReturnType<Compressor['compress']>> } | undefined;
-  let key = '';
   const scored: Compressor = {
     name: 'scored',
     async compress(given, context) {
+      const key = `${given.query} ${context.budget}`;
       if (known?.key !== key) {
         let state = given;
         for (const stage of first) state = await stage.compress(state, context);
@@ -48,8 +48,7 @@ export async function presetAnswers(
   };
   const asked = halfOf(set, half, count);
   const right = { balanced: ANSWER_BUDGETS.map(() => 0), max: ANSWER_BUDGETS.map(() => 0) };
-  for (const [index, { question, answers, documents }] of asked.entries()) {
-    key = `${set} ${index}`;
+  for (const { question, answers, documents } of asked) {
     for (const [at, ratio] of ANSWER_BUDGETS.entries()) {
       for (const preset of ['balanced', 'max'] as const) {
         const { context } = await pipelines[preset].compress({

@@ -5,7 +5,9 @@ import { exit } from '../compressors/exit/exit.js';
 import { htmlrag } from '../compressors/htmlrag/htmlrag.js';
 import { createPipeline, type Pipeline } from '../compressors/pipeline.js';
 import { render } from '../compressors/render.js';
+import { decoderSummaries } from '../compressors/tcra/decoder-summaries.js';
 import { dropWords } from '../compressors/tcra/drop-words.js';
+import { summariseDocuments } from '../compressors/tcra/summarise-documents.js';
 import { WordEncoder } from '../compressors/tcra/word-encoder.js';
 import { zipfit } from '../compressors/zipfit/zipfit.js';
 import { evidenceDocuments, type AskedDocuments } from './evidence-documents.js';
@@ -20,6 +22,9 @@ const SHORTENED = [0.1, 0.2];
 
 /** Shares of their tokens that sentences are to keep when words are dropped. */
 const WORDS_KEPT = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6];
+
+/** Share of its words that a summary is to have. */
+const SUMMARIES_KEPT = 0.35;
 
 /** A state whose sentences EXIT has scored, as the stages behind it are given it. */
 export interface ScoredQuestion {
@@ -71,15 +76,44 @@ export function halfOf(set: TcraSet, half: 'fitted' | 'held out', count = Infini
     .slice(0, count);
 }
 
-/** Measures what extraction loses by the share of tokens kept, and what is lost when what was extracted is shortened. */
-export async function measureCurves(count: number): Promise<LossCurves & { questions: number }> {
+/** What is left of extracts that were shortened in one way, summed up. */
+class Shortening {
+  #before = 0;
+  #after = 0;
+  #stood = 0;
+  #lost = 0;
+
+  add(before: State, after: State, holds: (state: State) => boolean): void {
+    this.#before += tokensOf(before);
+    this.#after += tokensOf(after);
+    this.#stood++;
+    this.#lost += Number(!holds(after));
+  }
+
+  get point(): { share: number; lost: number } {
+    // None lost of few is no proof of none lost of all: half of one is taken to be.
+    return { share: round(this.#after / this.#before), lost: round((this.#lost + 0.5) / (this.#stood + 1)) };
+  }
+}
+
+/**
+ * Measures what extraction loses by the share of tokens kept, and what is lost when what was extracted is shortened.
+ * @param count questions of each set
+ * @param summaries questions of each set whose extracts are summarised, too, by the embedded decoder
+ */
+export async function measureCurves(
+  count: number,
+  summaries: number,
+): Promise<LossCurves & { questions: number }> {
   const scoring = new Scoring();
   const encoder = await WordEncoder.load('fast');
+  const generator = decoderSummaries();
   const answers = EXTRACTED.map(() => 0);
-  const words = WORDS_KEPT.map(() => ({ tokens: 0, before: 0, lost: 0, stood: 0 }));
+  const words = WORDS_KEPT.map(() => new Shortening());
+  const summarised = new Shortening();
   let questions = 0;
   for (const set of TCRA_SETS) {
-    for (const asked of halfOf(set, 'fitted', count)) {
+    for (const [index, asked] of halfOf(set, 'fitted', count).entries()) {
       const scored = await scoring.of(asked);
       const { state, context } = scored;
       const holds = ({ units }: Pick<State, 'units'>) =>
@@ -92,30 +126,29 @@ export async function measureCurves(count: number): Promise<LossCurves & { quest
       for (const share of SHORTENED) {
         const before = extracted(scored, share * total);
         if (!holds(before)) continue;
-        for (const [at, ratio] of WORDS_KEPT.entries()) {
-          const after = await dropWords('tcra', encoder, { ratio, maxTokens: 6_144 }, before, context);
-          const sum = words[at]!;
-          sum.before += tokensOf(before);
-          sum.tokens += tokensOf(after);
-          sum.stood++;
-          sum.lost += Number(!holds(after));
-        }
+        for (const [at, ratio] of WORDS_KEPT.entries())
+          words[at]!.add(
+            before,
+            await dropWords('tcra', encoder, { ratio, maxTokens: 6_144 }, before, context),
+            holds,
+          );
+        if (index >= summaries) continue;
+        const options = { ratio: SUMMARIES_KEPT, cache: undefined };
+        summarised.add(
+          before,
+          await summariseDocuments('summarise', generator, options, before, context),
+          holds,
+        );
       }
     }
   }
-  await scoring.close();
-  await encoder.close();
+  await Promise.all([scoring, encoder, generator].map(async (each) => each.close?.()));
   return {
     questions,
     extract: EXTRACTED.map((share, at) => ({ share, answers: round(answers[at]! / questions) })),
     treatments: {
-      tcra: words
-        // None lost of few is no proof of none lost of all: half of one is taken to be.
-        .map(({ tokens, before, lost, stood }) => ({
-          share: round(tokens / before),
-          lost: round((lost + 0.5) / (stood + 1)),
-        }))
-        .reverse(),
+      tcra: words.map(({ point }) => point).reverse(),
+      summarise: summaries > 0 ? [summarised.point] : [],
     },
   };
 }

@@ -10,7 +10,7 @@ import type { Decoder } from '../models/decoder/decoder.js';
 import { corruptions, CORRUPTIONS, type Corruption } from './corruptions.js';
 import { EVIDENCE_SETS } from './evidence.js';
 import { evidenceDocuments } from './evidence-documents.js';
-import { TCRA_SETS, type TcraSet } from './eval-tcra.js';
+import type { TcraSet } from './eval-tcra.js';
 import { holdsAnswer } from './reader.js';
 
 export interface GuardFigures {

@@ -30,7 +30,7 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
                                [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
        npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]
        npm run eval -- summaries [--questions 40] [--keep 0.35] [--folder CHECKPOINT] [--guard] [--json]
-       npm run eval -- curves [--questions 500] [--record] [--json]
+       npm run eval -- curves [--questions 500] [--summaries 6] [--record] [--json]
        npm run eval -- answers [--questions 500] [--all] [--json]`;
 
 const { positionals, values } = parseArgs({
@@ -48,6 +48,7 @@ const { positionals, values } = parseArgs({
     record: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
     guard: { type: 'boolean', default: false },
+    summaries: { type: 'string', default: '6' },
     contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
   },
 });
@@ -217,7 +218,7 @@ async function curves(): Promise<void> {
     refuse('shared/data is not there');
     return;
   }
-  const measured = await measureCurves(count);
+  const measured = await measureCurves(count, Number(values.summaries));
   const json = `${JSON.stringify(measured, null, 2)}\n`;
   if (values.record) writeFileSync(new URL('../compressors/loss-curves.json', import.meta.url), json);
   if (values.json) {
@@ -251,7 +252,11 @@ async function answers(): Promise<void> {
   }
   const figures: Record<string, PresetAnswers> = {};
   for (const half of values.all ? (['held out', 'fitted'] as const) : (['held out'] as const))
-    for (const set of TCRA_SETS) figures[`${set}, ${half}`] = await presetAnswers(set, half, count);
+    for (const set of TCRA_SETS) {
+      const name = `${set}, ${half}`;
+      figures[name] = await presetAnswers(set, half, count);
+      if (!values.json) console.error(name, figures[name]);
+    }
   if (values.json) {
     console.log(JSON.stringify({ budgets: ANSWER_BUDGETS, sets: figures }, null, 2));
     return;

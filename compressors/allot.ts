@@ -49,8 +49,10 @@ export function allot(options: AllotOptions = {}): Compressor {
       if (context.budget === undefined) return given;
       const state = await inSentences(given, context);
       const order = rank(state);
-      const total = state.units.reduce((sum, { tokens }) => sum + tokens, 0);
-      if (total <= context.budget) return given;
+      const left = state.units.reduce((sum, { tokens }) => sum + tokens, 0);
+      if (left <= context.budget) return given;
+      // What stages before this one have dropped stood behind what is left.
+      const total = Math.max(left, context.tokens ?? left);
       const shares = allotment(curves, treatments, context.budget / total);
       const units = [...state.units];
       let before = 0;

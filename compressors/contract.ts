@@ -105,6 +105,8 @@ export interface StageContext {
   readonly counter: TokenCounter;
   /** The ceiling for the whole result in tokens; undefined where none was given. */
   readonly budget?: number;
+  /** Of the text of all documents, before the first stage; undefined until they are read. */
+  readonly tokens?: number;
   /** Aborted when the caller aborts, and when the deadline has passed. */
   readonly signal: AbortSignal;
   /** When the deadline passes, on the clock of `performance.now()`; Infinity for never. */

@@ -193,7 +193,11 @@ export class Pipeline implements Compressor {
     const { state: read, before, report } = await this.#read(query, documents, invalid, counting);
     const tokensBefore = sum(before);
     const ceiling = budgetTokens(budget, tokensBefore);
-    const context: StageContext = { ...counting, ...(ceiling !== undefined && { budget: ceiling }) };
+    const context: StageContext = {
+      ...counting,
+      ...(ceiling !== undefined && { budget: ceiling }),
+      tokens: unitTokens(read.units),
+    };
     const reports: StageReport[] = [report];
     const state = await this.#runStages(read, context, reports);
 
