@@ -76,23 +76,24 @@ export function halfOf(set: TcraSet, half: 'fitted' | 'held out', count = Infini
     .slice(0, count);
 }
 
-/** What is left of extracts that were shortened in one way, summed up. */
+/** What is left of extracts that were shortened in one way, summed up by set. */
 class Shortening {
   #before = 0;
   #after = 0;
-  #stood = 0;
-  #lost = 0;
+  readonly #sets = new Map<TcraSet, { stood: number; lost: number }>();
 
-  add(before: State, after: State, holds: (state: State) => boolean): void {
+  add(set: TcraSet, before: State, after: State, holds: (state: State) => boolean): void {
     this.#before += tokensOf(before);
     this.#after += tokensOf(after);
-    this.#stood++;
-    this.#lost += Number(!holds(after));
+    const { stood, lost } = this.#sets.get(set) ?? { stood: 0, lost: 0 };
+    this.#sets.set(set, { stood: stood + 1, lost: lost + Number(!holds(after)) });
   }
 
+  /** Of the set that loses most: what is short in one kind of question is a clause in another. */
   get point(): { share: number; lost: number } {
     // None lost of few is no proof of none lost of all: half of one is taken to be.
-    return { share: round(this.#after / this.#before), lost: round((this.#lost + 0.5) / (this.#stood + 1)) };
+    const shares = [...this.#sets.values()].map(({ stood, lost }) => (lost + 0.5) / (stood + 1));
+    return { share: round(this.#after / this.#before), lost: round(Math.max(...shares)) };
   }
 }
 
@@ -128,6 +129,7 @@ export async function measureCurves(
         if (!holds(before)) continue;
         for (const [at, ratio] of WORDS_KEPT.entries())
           words[at]!.add(
+            set,
             before,
             await dropWords('tcra', encoder, { ratio, maxTokens: 6_144 }, before, context),
             holds,
@@ -135,6 +137,7 @@ export async function measureCurves(
         if (index >= summaries) continue;
         const options = { ratio: SUMMARIES_KEPT, cache: undefined };
         summarised.add(
+          set,
           before,
           await summariseDocuments('summarise', generator, options, before, context),
           holds,

@@ -219,16 +219,16 @@ class Writer {
   async summarise(units: readonly Unit[], share: number, title: string): Promise<readonly Chosen[]> {
     const wanted = share * wordCount(textOf(units));
     let parts: readonly Chosen[] = units.map((unit) => ({ unit }));
-    for (;;) {
+    for (let round = 0; ; round++) {
       const pieces = inPieces(parts, this.#generator.maxWords);
       const length = pieces.length === 1 ? wanted : MAP_LENGTH * wanted;
       const words = parts.reduce((sum, part) => sum + wordCount(textOfChosen(part)), 0);
-      const next: Chosen[] = [];
+      const summaries: (readonly Chosen[])[] = [];
       for (const piece of pieces)
-        next.push(...(await this.#summariseOnce(piece, Math.min(1, length / words), title)));
-      // A merge that comes to nothing, or to no less, leaves what it was to merge.
-      if (next.length === 0)
-        return parts.length === units.length && parts.every(({ text }) => text === undefined) ? [] : parts;
+        summaries.push(await this.#summariseOnce(piece, Math.min(1, length / words), title));
+      // A merge that comes to nothing leaves what it was to merge, and so does a piece.
+      if (summaries.every((summary) => summary.length === 0)) return round === 0 ? [] : parts;
+      const next = summaries.flatMap((summary, index) => (summary.length > 0 ? summary : pieces[index]!));
       const left = next.reduce((sum, part) => sum + wordCount(textOfChosen(part)), 0);
       if (pieces.length === 1 || left <= LENIENCE * wanted || left >= words) return next;
       parts = next;
