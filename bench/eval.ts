@@ -18,6 +18,9 @@ import {
 import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
 import { measurePolicies, openLab, policies, printPolicies, recordGate } from './kvreuse.js';
 import { reusePlot } from './reuse-plot.js';
+import { ANSWER_BUDGETS, presetAnswers, type PresetAnswers } from './eval-answers.js';
+import { measureCurves } from './eval-curves.js';
+import { guardFigures, hostileFigures, summaryFigures, type SummaryFigures } from './eval-summaries.js';
 import { printTable } from './table.js';
 
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
@@ -25,7 +28,10 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
        npm run eval -- chat [--folder CHECKPOINT]
        npm run eval -- kvreuse [--policy all|headline] [--questions 48] [--answers] [--folder CHECKPOINT]
                                [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
-       npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]`;
+       npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]
+       npm run eval -- summaries [--questions 40] [--keep 0.35] [--folder CHECKPOINT] [--guard] [--json]
+       npm run eval -- curves [--questions 500] [--summaries 6] [--record] [--json]
+       npm run eval -- answers [--questions 500] [--all] [--json]`;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -40,6 +46,9 @@ const { positionals, values } = parseArgs({
     teacher: { type: 'string' },
     plot: { type: 'string' },
     record: { type: 'boolean', default: false },
+    all: { type: 'boolean', default: false },
+    guard: { type: 'boolean', default: false },
+    summaries: { type: 'string', default: '6' },
     contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
   },
 });
@@ -126,6 +135,143 @@ async function tcra(): Promise<void> {
   );
 }
 
+/** Prints what the guard of summaries lets pass, and what a decoder's summaries are worth. */
+async function summaries(): Promise<void> {
+  const [count, ratio] = [Number(values.questions ?? 40), Number(values.keep ?? 0.35)];
+  if (!(count >= 1) || !(ratio > 0 && ratio < 1)) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const guard = guardFigures(300);
+  const hostile = await hostileFigures(500);
+  const figures: Record<string, SummaryFigures> = {};
+  if (!values.guard) {
+    const decoder = await Decoder.load(values.folder === undefined ? {} : { folder: values.folder });
+    for (const set of TCRA_SETS) {
+      figures[set] = await summaryFigures(set, decoder, count, ratio);
+      if (!values.json) console.error(set, figures[set]);
+    }
+    await decoder.close();
+  }
+  if (values.json) {
+    console.log(JSON.stringify({ guard, hostile, keep: ratio, sets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    'sentences of dev documents, rewritten: what the guard lets pass',
+    ['rewritten', 'sentences', 'let pass', 'share'],
+    Object.entries(guard).map(([kind, { cases, passed }]) => [
+      kind,
+      String(cases),
+      String(passed),
+      (passed / cases).toFixed(3),
+    ]),
+  );
+  for (const [kind, { examples }] of Object.entries(guard))
+    for (const example of examples) console.log(`  ${kind}: ${example}`);
+  console.log(
+    `\na generator that writes nothing true: ${hostile.summaries} summaries, ${hostile.written} sentences, of which ${hostile.standing} stand; unsupported numbers and names in what stands: ${hostile.unsupported}`,
+  );
+  for (const example of hostile.examples) console.log(`  ${example}`);
+  if (values.guard) return;
+  printTable(
+    `${Object.values(figures)[0]!.model}: summaries of at most ${(100 * ratio).toFixed(0)}% of EXIT's extract`,
+    [
+      'set',
+      'questions',
+      'summaries',
+      'tokens left',
+      'extract',
+      'summary',
+      'lost',
+      'stand',
+      'refused',
+      'unsupported',
+      'before the guard',
+      'ms',
+    ],
+    Object.entries(figures).map(([set, each]) => [
+      set,
+      String(each.questions),
+      String(each.summaries),
+      ...[each.tokens, each.extract, each.summary, each.extract - each.summary].map((share) =>
+        share.toFixed(3),
+      ),
+      ...[each.standing, each.refused, each.unsupported, each.unsupportedRaw].map(String),
+      each.milliseconds.toFixed(0),
+    ]),
+  );
+}
+
+/** Measures what shortening costs, on every second dev question, and writes it where `allot` reads it. */
+async function curves(): Promise<void> {
+  const count = Number(values.questions ?? 500);
+  if (!(count >= 1)) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const measured = await measureCurves(count, Number(values.summaries));
+  const json = `${JSON.stringify(measured, null, 2)}\n`;
+  if (values.record) writeFileSync(new URL('../compressors/loss-curves.json', import.meta.url), json);
+  if (values.json) {
+    process.stdout.write(json);
+    return;
+  }
+  printTable(
+    `answers that stand in the best sentences by EXIT, of ${measured.questions} questions whose answer stands in all`,
+    ['tokens kept', 'answers'],
+    measured.extract.map(({ share, answers }) => [share.toFixed(2), answers.toFixed(3)]),
+  );
+  printTable(
+    'answers lost of those that stood, when what was kept is shortened',
+    ['stage', 'tokens kept', 'lost'],
+    Object.entries(measured.treatments).flatMap(([stage, points]) =>
+      points.map(({ share, lost }) => [stage, share.toFixed(3), lost.toFixed(3)]),
+    ),
+  );
+}
+
+/** Prints how often the answer stands in the context of `max` and of `balanced`, by budget. */
+async function answers(): Promise<void> {
+  const count = Number(values.questions ?? 500);
+  if (!(count >= 1)) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const figures: Record<string, PresetAnswers> = {};
+  for (const half of values.all ? (['held out', 'fitted'] as const) : (['held out'] as const))
+    for (const set of TCRA_SETS) {
+      const name = `${set}, ${half}`;
+      figures[name] = await presetAnswers(set, half, count);
+      if (!values.json) console.error(name, figures[name]);
+    }
+  if (values.json) {
+    console.log(JSON.stringify({ budgets: ANSWER_BUDGETS, sets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    'questions whose answer stands in the context, balanced → max, by budget as a share of the tokens that came in',
+    ['set', 'questions', ...ANSWER_BUDGETS.map((ratio) => `${(100 * ratio).toFixed(0)}%`)],
+    Object.entries(figures).map(([set, { questions, balanced, max }]) => [
+      set,
+      String(questions),
+      ...balanced.map((share, at) => `${share.toFixed(3)} → ${max[at]!.toFixed(3)}`),
+    ]),
+  );
+}
+
 /** Prints what prompts from caches of their chunks are, beside the same prompts read whole. */
 async function kvreuse(): Promise<void> {
   const { policy, plot } = values;
@@ -203,6 +349,9 @@ const [what, ...files] = positionals;
 if (what === 'reader' && files.length === 0) await reader();
 else if (what === 'chat' && files.length === 0) await chat();
 else if (what === 'tcra' && files.length === 0) await tcra();
+else if (what === 'summaries' && files.length === 0) await summaries();
+else if (what === 'curves' && files.length === 0) await curves();
+else if (what === 'answers' && files.length === 0) await answers();
 else if (what === 'kvreuse' && files.length === 0) await kvreuse();
 else if (what === 'evidence') await evidence(files);
 else refuse(USAGE);

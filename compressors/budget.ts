@@ -96,9 +96,11 @@ export function fitBudget(
     rendering = fitted(selection, budget, output);
   }
 
-  const keptUnits = selection.units();
-  const decisions: Decision[] = [...kept(state, keptUnits, rankOf, selection.chosen())];
-  const isKept = new Set(keptUnits);
+  const chosenUnits = selection.units();
+  const isKept = new Set(chosenUnits);
+  const keptUnits = withRoom(state, chosenUnits, rendering, budget, output, counter, rankOf);
+  rendering = keptUnits.rendering;
+  const decisions: Decision[] = [...kept(state, chosenUnits, rankOf, selection.chosen(), keptUnits.whole)];
   for (const [index, unit] of units.entries()) {
     if (isKept.has(unit)) continue;
     decisions.push({
@@ -117,7 +119,43 @@ export function fitBudget(
               : `rank ${rankOf.get(index)! + 1} of ${units.length}: no room in ${budget} tokens`,
     });
   }
-  return { units: keptUnits, rendering, decisions };
+  return { units: keptUnits.units, rendering, decisions };
+}
+
+/** How often restoring less is tried, where the whole is over the budget. */
+const RESTORINGS = 6;
+
+/** What was shortened stands whole again, the best first, where there is room for it. */
+function withRoom(
+  state: State,
+  units: readonly Unit[],
+  rendering: Rendering,
+  budget: number,
+  output: Output,
+  counter: TokenCounter,
+  rankOf: ReadonlyMap<number, number>,
+): { units: readonly Unit[]; rendering: Rendering; whole: ReadonlyMap<Unit, Unit> } {
+  const indexOf = new Map(state.units.map((unit, index) => [unit, index]));
+  const place = (unit: Unit) => rankOf.get(indexOf.get(unit)!)!;
+  const shortened = units.filter(({ whole }) => whole !== undefined).sort((a, b) => place(a) - place(b));
+  let room = budget - rendering.tokens;
+  for (let round = 0; round < RESTORINGS && room > 0 && shortened.length > 0; round++) {
+    const whole = new Map<Unit, Unit>();
+    let left = room;
+    for (const unit of shortened) {
+      const cost = unit.whole!.tokens - unit.tokens;
+      if (cost > left) continue;
+      left -= cost;
+      whole.set(unit, unit.whole!);
+    }
+    if (whole.size === 0) break;
+    const restored = units.map((unit) => whole.get(unit) ?? unit);
+    const rendered = render(state, restored, output, counter);
+    if (rendered.tokens <= budget) return { units: restored, rendering: rendered, whole };
+    // Parts are not reckoned to the token.
+    room = Math.min(room - 1, room - (rendered.tokens - budget));
+  }
+  return { units, rendering, whole: new Map() };
 }
 
 /** How often the last unit alone is given up, where that is too little, before it is more at once. */
@@ -141,7 +179,7 @@ const RETRIEVER_WEIGHT = 0.3;
  * Indices of units, best first; unscored ones last; ties in order. The retriever has its say: where documents carry
  * scores, a unit's score is weighted by its document's place among them.
  */
-function rank({ units, documents }: State): number[] {
+export function rank({ units, documents }: State): number[] {
   const weights = documentWeights(documents);
   const worth = units.map(({ score = -Infinity, document }) =>
     score > 0 ? score * weights[document]! : score / weights[document]!,
@@ -155,25 +193,30 @@ function documentWeights(documents: readonly SourceDocument[]): number[] {
   return scores.map((score) => 1 - (RETRIEVER_WEIGHT * places.indexOf(score)) / (places.length - 1 || 1));
 }
 
-/** @param chosen those kept on their own merit; all where absent */
+/**
+ * @param chosen those kept on their own merit; all where absent
+ * @param whole of those that stand whole again what they stand as
+ */
 function kept(
   state: State,
   units: readonly Unit[],
   rankOf: ReadonlyMap<number, number>,
   chosen: ReadonlySet<Unit> = new Set(units),
+  whole: ReadonlyMap<Unit, Unit> = new Map(),
 ): Decision[] {
   const indexOf = new Map(state.units.map((unit, index) => [unit, index]));
   const reason = (unit: Unit) => {
     if (!chosen.has(unit)) return 'needed by what is kept';
     return unit.score === undefined
       ? 'not scored'
-      : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}`;
+      : `rank ${rankOf.get(indexOf.get(unit)!)! + 1} of ${state.units.length}${whole.has(unit) ? ', whole: there is room for it' : ''}`;
   };
+  const stands = (unit: Unit) => whole.get(unit) ?? unit;
   return units.map((unit) => ({
     document: state.documents[unit.document]!.id,
-    action: 'kept',
+    action: stands(unit).origin === undefined ? 'kept' : 'replaced',
     stage: 'budget',
-    spans: unit.spans.map(({ start, end }) => ({ start, end })),
+    spans: stands(unit).spans.map(({ start, end }) => ({ start, end })),
     ...(unit.score !== undefined && { score: unit.score }),
     reason: reason(unit),
   }));

@@ -30,7 +30,7 @@ export interface Budget {
 export interface TextSpan extends Span {
   /** Offset in the unit's text. */
   readonly at: number;
-  /** Length in the unit's text: `end - start`, or less where the span is one character reference. */
+  /** Length in the unit's text: `end - start`, or less where the span is one character reference; 0 in generated text. */
   readonly length: number;
 }
 
@@ -48,7 +48,10 @@ export interface Unit {
   readonly layout: Layout;
   /** As rendered: white space collapsed, character references decoded. */
   readonly text: string;
-  /** Where `text` stands in the source: ascending and disjoint. What lies between two spans in `text` is a joiner. */
+  /**
+   * Where `text` stands in the source: ascending and disjoint. What lies between two spans in `text` is a joiner. Of
+   * generated text what it was made from.
+   */
   readonly spans: readonly TextSpan[];
   readonly tokens: number;
   /** Hashed index terms of `text` (see words.ts), in order. */
@@ -59,6 +62,17 @@ export interface Unit {
   readonly needs: readonly number[];
   /** `verbatim` where absent. */
   readonly origin?: 'verbatim' | 'generated' | 'embedding';
+  /** What it was before a stage shortened it: it stands in its place where a budget has room for it. */
+  readonly whole?: Unit;
+  /** Which later stage is to shorten it, where a budget is shared out (allot.ts). */
+  readonly treatment?: Treatment;
+}
+
+export interface Treatment {
+  /** Name of the stage. */
+  readonly stage: string;
+  /** Share of its tokens that the unit is to keep, above 0 to 1. */
+  readonly share: number;
 }
 
 /** What became of a piece of a document, by which stage, and why. */
@@ -81,6 +95,8 @@ export interface State {
   /** By document, then in the order of the page. */
   readonly units: readonly Unit[];
   readonly decisions: readonly Decision[];
+  /** Whether a budget was shared out: stages then shorten the units that have their treatment, and no others. */
+  readonly isAllotted?: boolean;
   /** Whether a stage would have done more had there been time: such a result is not remembered. */
   readonly isHurried?: boolean;
 }
@@ -89,6 +105,8 @@ export interface StageContext {
   readonly counter: TokenCounter;
   /** The ceiling for the whole result in tokens; undefined where none was given. */
   readonly budget?: number;
+  /** Of the text of all documents, before the first stage; undefined until they are read. */
+  readonly tokens?: number;
   /** Aborted when the caller aborts, and when the deadline has passed. */
   readonly signal: AbortSignal;
   /** When the deadline passes, on the clock of `performance.now()`; Infinity for never. */
@@ -119,9 +137,17 @@ export interface CompressedDocument {
   readonly id: string;
   readonly content: string;
   readonly spans: readonly Span[];
+  /** Of the whole: `generated` where any of it is. */
   readonly origin: 'verbatim' | 'generated' | 'embedding';
+  /** Where `content` is not the source's own words; absent where all of it is. */
+  readonly generated?: readonly GeneratedText[];
   readonly tokensBefore: number;
   readonly tokensAfter: number;
+}
+
+/** A stretch of a document's `content`, and the spans of the source that it was made from. */
+export interface GeneratedText extends Span {
+  readonly sources: readonly Span[];
 }
 
 export interface StageReport {

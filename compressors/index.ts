@@ -1,3 +1,4 @@
+export { allot, type AllotOptions, type LossCurves } from './allot.js';
 export { ConfigurationError } from '../settings/configuration-error.js';
 export { ModelRegistry, type ModelRegistryOptions } from '../models/registry.js';
 export type {
@@ -7,12 +8,14 @@ export type {
   CompressionResult,
   Compressor,
   Decision,
+  GeneratedText,
   SourceDocument,
   Span,
   StageContext,
   StageReport,
   State,
   TextSpan,
+  Treatment,
   Unit,
 } from './contract.js';
 export type { Format, Layout } from './page.js';
@@ -20,6 +23,11 @@ export { exit, type ExitOptions } from './exit/exit.js';
 export type { Judgement, SentenceScorer } from './exit/sentence-scorer.js';
 export { sentences, type SentencesOptions } from './exit/sentences.js';
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';
+export { decoderSummaries, type DecoderSummariesOptions } from './tcra/decoder-summaries.js';
+export { endpointSummaries } from './tcra/endpoint-summaries.js';
+export { seq2seqSummaries, type Seq2seqSummariesOptions } from './tcra/seq2seq-summaries.js';
+export { summarise, type SummariseOptions } from './tcra/summarise.js';
+export type { Summary, SummaryGenerator, SummaryTask } from './tcra/summary-generator.js';
 export { tcra, type TcraOptions } from './tcra/tcra.js';
 export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
 export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';

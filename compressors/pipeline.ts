@@ -29,7 +29,7 @@ import { loadTokenCounter, type TokenCounter } from '../models/token-counter.js'
 export interface PipelineOptions {
   /**
    * Which stages run. Default `balanced`: HtmlRAG, ZIP-FIT and EXIT by the encoder that comes with ragpress. `fast` selects
-   * sentences by BM25: no model.
+   * sentences by BM25: no model. `max` shares the budget out and drops words as well, where that is measured to lose less.
    */
   readonly preset?: string;
   /** Stages in place of a preset's: names, or stages of your own. */
@@ -193,7 +193,11 @@ export class Pipeline implements Compressor {
     const { state: read, before, report } = await this.#read(query, documents, invalid, counting);
     const tokensBefore = sum(before);
     const ceiling = budgetTokens(budget, tokensBefore);
-    const context: StageContext = { ...counting, ...(ceiling !== undefined && { budget: ceiling }) };
+    const context: StageContext = {
+      ...counting,
+      ...(ceiling !== undefined && { budget: ceiling }),
+      tokens: unitTokens(read.units),
+    };
     const reports: StageReport[] = [report];
     const state = await this.#runStages(read, context, reports);
 

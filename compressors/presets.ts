@@ -1,8 +1,10 @@
+import { allot } from './allot.js';
 import type { Compressor } from './contract.js';
 import { ConfigurationError } from '../settings/configuration-error.js';
 import { exit } from './exit/exit.js';
 import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
+import { summarise } from './tcra/summarise.js';
 import { tcra } from './tcra/tcra.js';
 import { zipfit } from './zipfit/zipfit.js';
 
@@ -12,6 +14,8 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   zipfit: () => zipfit(),
   sentences: () => sentences(),
   exit: () => exit(),
+  allot: () => allot(),
+  summarise: () => summarise(),
   tcra: () => tcra(),
 };
 
@@ -21,6 +25,8 @@ const PRESETS: Readonly<Record<string, readonly string[]>> = {
   fast: ['htmlrag', 'zipfit', 'sentences'],
   /** The encoder `evidence`, which comes with ragpress. */
   balanced: ['htmlrag', 'zipfit', 'exit'],
+  /** Beside it the words of `minilm`. Summaries are not in it: those of `smollm2` cost answers (README). */
+  max: ['htmlrag', 'zipfit', 'exit', 'allot', 'tcra'],
 };
 
 export const DEFAULT_PRESET = 'balanced';

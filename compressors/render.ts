@@ -1,5 +1,5 @@
-import type { CompressedDocument, SourceDocument, Span, State, Unit } from './contract.js';
-import { renderHtml } from './htmlrag/render-html.js';
+import type { CompressedDocument, GeneratedText, SourceDocument, Span, State, Unit } from './contract.js';
+import { escapeHtml, renderHtml } from './htmlrag/render-html.js';
 import type { Page } from './page.js';
 import { gapBetween } from './unit.js';
 import type { TokenCounter } from '../models/token-counter.js';
@@ -57,14 +57,32 @@ export function compressedDocuments(
   before: readonly number[],
   counter: TokenCounter,
 ): CompressedDocument[] {
-  return rendering.documents.map(({ index, content, units }) => ({
-    id: state.documents[index]!.id,
-    content,
-    spans: mergeSpans(units),
-    origin: units.find((unit) => unit.origin !== undefined)?.origin ?? 'verbatim',
-    tokensBefore: before[index]!,
-    tokensAfter: counter.count(content),
-  }));
+  return rendering.documents.map(({ index, content, units }) => {
+    const generated = generatedIn(content, units);
+    return {
+      id: state.documents[index]!.id,
+      content,
+      spans: mergeSpans(units),
+      origin: units.find((unit) => unit.origin !== undefined)?.origin ?? 'verbatim',
+      ...(generated.length > 0 && { generated }),
+      tokensBefore: before[index]!,
+      tokensAfter: counter.count(content),
+    };
+  });
+}
+
+function generatedIn(content: string, units: readonly Unit[]): GeneratedText[] {
+  const found: GeneratedText[] = [];
+  let at = 0;
+  for (const { text, origin, spans } of units) {
+    // Rendering leaves a text as it is, but for HTML's escapes.
+    const form = [text, escapeHtml(text)].find((form) => content.includes(form, at)) ?? '';
+    const start = content.indexOf(form, at);
+    at = start + form.length;
+    if (origin === 'generated')
+      found.push({ start, end: at, sources: spans.map(({ start, end }) => ({ start, end })) });
+  }
+  return found;
 }
 
 /** The units' spans; those that touch are one where nothing was put between them. */
@@ -76,6 +94,8 @@ export function mergeSpans(units: readonly Unit[]): Span[] {
     for (const { start, end, length } of unit.spans) {
       const verbatim = length === end - start;
       const last = spans.at(-1);
+      // Two sentences may have been generated from the same one.
+      if (last?.start === start && last.end === end) continue;
       if (last?.end === start && mergeable && verbatim && unit.block === block) last.end = end;
       else spans.push({ start, end });
       mergeable = verbatim;

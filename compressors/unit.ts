@@ -108,7 +108,8 @@ export function isProse(layout: Layout): boolean {
 
 /** Between two parts of one block: nothing where they touch in the source, or where their script sets no spaces. */
 export function gapBetween(previous: Unit, unit: Unit): string {
-  if (previous.spans.at(-1)!.end === unit.spans[0]!.start) return '';
+  const areVerbatim = previous.origin === undefined && unit.origin === undefined;
+  if (areVerbatim && previous.spans.at(-1)!.end === unit.spans[0]!.start) return '';
   return isSpaced(previous.text.slice(-1), unit.text.slice(0, 1)) ? ' ' : '';
 }
 

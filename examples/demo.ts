@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, relative, resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import picocolors from 'picocolors';
 import { createPipeline, type CompressionResult, type SourceDocument } from 'ragpress';
 import { ChunkDecoder } from 'ragpress/kvreuse';
@@ -9,7 +10,7 @@ import { readerMessages } from 'ragpress/models';
 import { Bm25Retriever, readFolder } from 'ragpress/retrievers';
 import { reportHtml, type ReportEntry } from '../middleware/report.js';
 
-// npm run demo, or npx tsx examples/demo.ts REPORT.html: pages are retrieved and compressed for three questions,
+// npm run demo [-- --preset max], or npx tsx examples/demo.ts [--preset max] REPORT.html: pages are retrieved and compressed for three questions,
 // stage by stage; the embedded model answers them, and a report shows what was kept and dropped. One more question is
 // answered from documents that were read before, without reading them again.
 const QUESTIONS = [
@@ -26,7 +27,6 @@ const AGAIN = 'When was the Sorrel built?';
 
 const MODEL = 'gpt-4o';
 const BUDGET = 400;
-const PRESET = 'balanced';
 const PAGES = 8;
 // What the embedded model is to read at most, here: it could read twice as much, in several times the time.
 const CONTEXT_TOKENS = 4_096;
@@ -35,15 +35,19 @@ const ANSWER_TOKENS = 48;
 // Colours for a terminal alone: what is piped stays plain, in CI as well.
 const pc = picocolors.createColors(isatty(1) && picocolors.isColorSupported);
 const corpus = fileURLToPath(new URL('corpus', import.meta.url));
-const output = resolve(process.argv[2] ?? fileURLToPath(new URL('../out/demo.html', import.meta.url)));
+const {
+  positionals: [report],
+  values: { preset },
+} = parseArgs({ allowPositionals: true, options: { preset: { type: 'string', default: 'balanced' } } });
+const output = resolve(report ?? fileURLToPath(new URL('../out/demo.html', import.meta.url)));
 
 const { documents: pages } = await readFolder(corpus);
 const retriever = new Bm25Retriever();
 await retriever.add(pages);
-const pipeline = await createPipeline({ preset: PRESET, model: MODEL, budget: { tokens: BUDGET } });
+const pipeline = await createPipeline({ preset, model: MODEL, budget: { tokens: BUDGET } });
 print(
   pc.bold('ragpress demo'),
-  `${pages.length} pages in ${relative('.', corpus)}, found by BM25, compressed by preset ${PRESET} to at most ${BUDGET} tokens of ${MODEL}.`,
+  `${pages.length} pages in ${relative('.', corpus)}, found by BM25, compressed by preset ${preset} to at most ${BUDGET} tokens of ${MODEL}.`,
 );
 
 const decoder = await ChunkDecoder.load({ contextTokens: CONTEXT_TOKENS });

@@ -6,9 +6,10 @@
  * - `unsupported`: a model of a kind that is not run here
  * - `context`: the input is longer than what the model reads at once
  * - `inference`: ONNX Runtime refused the model or the input, or what came out is no number
+ * - `endpoint`: an API that runs the model cannot be reached, refuses, or answers with something else
  */
 export type ModelErrorCode =
-  'missing' | 'damaged' | 'hub' | 'storage' | 'unsupported' | 'context' | 'inference';
+  'missing' | 'damaged' | 'hub' | 'storage' | 'unsupported' | 'context' | 'inference' | 'endpoint';
 
 /** A model that cannot be had or run. The message says what to do about it. */
 export class ModelError extends Error {

@@ -53,7 +53,7 @@ export async function cutWords(
     }
     for (const sentence of changed) {
       const { index, unit, words } = sentence;
-      const cut = withoutWords(unit, words, dropped.get(sentence)!, context.counter);
+      const cut = { ...withoutWords(unit, words, dropped.get(sentence)!, context.counter), whole: unit };
       saved += units[index]!.tokens - cut.tokens;
       units[index] = cut;
       await context.breathe();

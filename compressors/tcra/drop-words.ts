@@ -1,10 +1,12 @@
-import type { Decision, Span, StageContext, State, Unit } from '../contract.js';
+import type { StageContext, State, Unit } from '../contract.js';
+import { inSentences } from '../in-sentences.js';
 import type { Page } from '../page.js';
-import { render } from '../render.js';
-import { isProse, sentenceUnits } from '../unit.js';
+import { isProse } from '../unit.js';
 import { cutWords, type WeighedWords } from './cut-words.js';
+import { LeftAlone } from './left-alone.js';
 import { protectedWords } from './protected-words.js';
 import { sentenceWords } from './sentence-words.js';
+import { BUDGETS, surplusTokens } from './surplus-tokens.js';
 import { RequestSurroundings } from './surroundings.js';
 import type { WeighedSentence, WordWeigher } from './word-encoder.js';
 
@@ -17,9 +19,6 @@ export interface DropOptions {
 
 /** Shorter sentences have nothing to spare. */
 const FEWEST_WORDS = 5;
-
-/** Sentences of so many times the budget are weighed: those beyond are not going to be chosen. */
-const BUDGETS = 2;
 
 /** Part of the time left that the sentences weighed so far must leave for the rest of the pipeline. */
 const TIME_SHARE = 0.8;
@@ -53,11 +52,14 @@ export async function dropWords(
   const surplus = surplusTokens(state, context);
   if (surplus === 0) return given;
   const record = new LeftAlone(state, stage);
-  const sentences = await readable(state, encoder, record, context);
+  const sentences = await readable(stage, state, encoder, record, context);
   const chosen = withinTokens(state, sentences, maxTokens, record, context);
   const { weighed, isHurried } = await weigh(state, chosen, encoder, record, context);
-  const tokens = weighed.reduce((sum, { unit }) => sum + unit.tokens, 0);
-  const wanted = Math.min(surplus, Math.ceil((1 - ratio) * tokens));
+  const spare = weighed.reduce(
+    (sum, { unit }) => sum + (1 - (unit.treatment?.share ?? ratio)) * unit.tokens,
+    0,
+  );
+  const wanted = Math.min(surplus, Math.ceil(spare));
   const { units, decisions } = await cutWords(stage, state, weighed, wanted, context);
   return {
     ...(decisions.length > 0 ? { ...state, units } : given),
@@ -66,27 +68,9 @@ export async function dropWords(
   };
 }
 
-async function inSentences(state: State, context: StageContext): Promise<State> {
-  const units: Unit[] = [];
-  for (const [index, unit] of state.units.entries()) {
-    const page = state.pages[unit.document];
-    if (page) units.push(...sentenceUnits(unit, page, context.counter));
-    else units.push(unit);
-    if (index % 16 === 0) await context.breathe();
-  }
-  return { ...state, units };
-}
-
-/** By how many tokens everything together is over the budget; 0 where it fits, Infinity where there is none. */
-function surplusTokens(state: State, { budget, counter }: StageContext): number {
-  if (budget === undefined) return Infinity;
-  const tokens = state.units.reduce((sum, unit) => sum + unit.tokens, 0);
-  if (tokens > BUDGETS * budget) return tokens - budget;
-  return Math.max(0, render(state, state.units, 'markdown', counter).tokens - budget);
-}
-
 /** The sentences of prose that have words to spare, in a script that the encoder knows. */
 async function readable(
+  stage: string,
   state: State,
   encoder: WordWeigher,
   record: LeftAlone,
@@ -97,7 +81,8 @@ async function readable(
   for (const [index, unit] of state.units.entries()) {
     if (index % 16 === 0) await context.breathe();
     const page = state.pages[unit.document];
-    if (!page || !isProse(unit.layout)) continue;
+    if (!page || !isProse(unit.layout) || unit.origin !== undefined) continue;
+    if (state.isAllotted && unit.treatment?.stage !== stage) continue;
     if (!isLatin(unit.text)) record.add(unit, `its script is none of ${encoder.model}'s`);
     else if (isTabular(unit.text)) record.add(unit, 'it reads as a row of a table');
     else {
@@ -201,35 +186,6 @@ async function weigh(
 
 function lengthOf(ids: readonly (readonly number[])[]): number {
   return ids.reduce((sum, { length }) => sum + length, 0);
-}
-
-/** Sentences that were not looked at, and why. */
-class LeftAlone {
-  readonly #state: State;
-  readonly #stage: string;
-  readonly #spans = new Map<string, { document: number; reason: string; spans: Span[] }>();
-
-  constructor(state: State, stage: string) {
-    this.#state = state;
-    this.#stage = stage;
-  }
-
-  add({ document, spans }: Unit, reason: string): void {
-    const key = `${document} ${reason}`;
-    let entry = this.#spans.get(key);
-    if (!entry) this.#spans.set(key, (entry = { document, reason, spans: [] }));
-    entry.spans.push(...spans.map(({ start, end }) => ({ start, end })));
-  }
-
-  decisions(): Decision[] {
-    return [...this.#spans.values()].map(({ document, reason, spans }) => ({
-      document: this.#state.documents[document]!.id,
-      action: 'kept',
-      stage: this.#stage,
-      spans,
-      reason: `left as it is: ${reason}`,
-    }));
-  }
 }
 
 /** Whether most letters of a text are of the script that the encoder was trained on. */

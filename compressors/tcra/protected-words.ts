@@ -130,7 +130,7 @@ function hasCapital(word: string): boolean {
  * Every sentence begins with a capital. Its first word is none of a name where it is a function word, or is written
  * small elsewhere, and nowhere with a capital inside a sentence.
  */
-function beginsWithName(core: string, next: string, { capitalised, lowerCase }: KnownNames): boolean {
+export function beginsWithName(core: string, next: string, { capitalised, lowerCase }: KnownNames): boolean {
   if (!hasCapital(core)) return false;
   const lower = core.toLowerCase();
   if (capitalised.has(lower) || hasCapital(core.slice(1))) return true;

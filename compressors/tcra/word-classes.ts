@@ -62,7 +62,7 @@ değil yok hiç hiçbir asla ne sadece yalnızca olmadan
 không chưa chẳng chả đừng chớ chỉ`,
   modal: `
 can could may might must shall should will would ought need needs needed able unable likely unlikely possible possibly perhaps probably maybe
-cannot allegedly reportedly
+allegedly reportedly
 kann kannst könnt können konnte konnten könnte könnten darf dürfen durfte durften dürfte dürften muss musst müsst müssen musste mussten müsste
 müssten soll sollen sollte sollten mag mögen möchte möchten wird werden würde würden wohl vielleicht möglich möglicherweise wahrscheinlich
 angeblich

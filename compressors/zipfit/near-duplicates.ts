@@ -9,7 +9,8 @@ const SHORTEST = 8;
 /** How many earlier texts one is compared with: those that were the first to have most of its shingles. */
 const COMPARED = 8;
 
-const NEGATIONS = new Set(
+/** Index terms that deny, in many languages. */
+export const NEGATIONS: ReadonlySet<number> = new Set(
   indexTerms(
     `no not never none nor neither without t cannot except unless nicht kein keine keinen keiner nie ohne pas jamais aucun aucune sans
      rien no nunca sin ninguno ninguna non mai senza não nunca sem не нет без никогда δεν μην χωρίς değil yok không chưa لا ليس لم لن غير

@@ -1,17 +1,21 @@
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import {
+  Failure,
+  loadTransformers,
+  messageOf,
+  ON_CPU,
+  type Pretrained,
+  type TransformersFailure,
+  type TransformersLibrary,
+  type TransformersPlace,
+} from './transformers-library.js';
 
-export interface TransformersSource {
+export interface TransformersSource extends TransformersPlace {
   readonly model: string;
-  readonly revision: string;
   readonly pooling: 'mean' | 'cls';
   readonly quantized: boolean;
   readonly maxTokens: number | undefined;
-  /** Holds `OWNER/NAME/config.json` and so on, of this revision. */
-  readonly folder: string;
-  readonly localOnly: boolean;
-  readonly hub: string;
 }
 
 export type TransformersTask =
@@ -25,9 +29,6 @@ export type TransformersResult =
   | { readonly type: 'embedded'; readonly vector?: Float32Array }
   | { readonly type: 'closed' }
   | { readonly type: 'failed'; readonly why: TransformersFailure; readonly message: string };
-
-/** `absent` and `broken` are said of the package, the others of the model. */
-export type TransformersFailure = 'absent' | 'broken' | 'unavailable' | 'damaged' | 'inference';
 
 interface Tensor {
   readonly type: string;
@@ -49,38 +50,15 @@ interface PretrainedModel {
   dispose(): Promise<unknown>;
 }
 
-interface Pretrained<Part> {
-  from_pretrained(model: string, options: Readonly<Record<string, unknown>>): Promise<Part>;
-}
-
 /** What Transformers.js 2 to 4 have in common, of all that this uses. */
-interface Transformers {
-  readonly env: {
-    remoteHost: string;
-    remotePathTemplate: string;
-    allowRemoteModels: boolean;
-    cacheDir: string;
-    logLevel?: number;
-  };
+interface Transformers extends TransformersLibrary {
   readonly AutoTokenizer: Pretrained<PretrainedTokenizer>;
   readonly AutoModel: Pretrained<PretrainedModel>;
   readonly Tensor: new (type: string, data: BigInt64Array, dims: readonly number[]) => Tensor;
 }
 
-const PACKAGE = '@xenova/transformers';
 /** Where neither the tokenizer nor the model says how many. */
 const MAX_TOKENS = 512;
-const LOG_NOTHING = 50;
-
-class Failure extends Error {
-  constructor(
-    readonly why: TransformersFailure,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
 interface Opened {
   readonly tokenizer: PretrainedTokenizer;
   readonly model: PretrainedModel;
@@ -120,23 +98,18 @@ async function open({
   localOnly,
   hub,
 }: TransformersSource): Promise<Opened> {
-  const { env, AutoTokenizer, AutoModel, Tensor } = await loadLibrary();
-  // In `env`, as version 4 looks for a tokenizer without regard to the revision and folder that it is given.
-  env.remoteHost = hub;
-  env.remotePathTemplate = `{model}/resolve/${encodeURIComponent(revision)}/`;
-  env.cacheDir = folder;
-  env.allowRemoteModels = !localOnly;
-  env.logLevel = LOG_NOTHING;
+  const { AutoTokenizer, AutoModel, Tensor } = await loadTransformers<Transformers>({
+    revision,
+    folder,
+    localOnly,
+    hub,
+  });
   try {
     const tokenizer = await AutoTokenizer.from_pretrained(name, {});
     const model = await AutoModel.from_pretrained(name, {
       quantized, // For version 2; what follows is for later ones.
       dtype: quantized ? 'q8' : 'fp32',
-      device: 'cpu',
-      session_options: {
-        intraOpNumThreads: Math.min(4, availableParallelism()),
-        extra: { session: { intra_op: { allow_spinning: '0' } } },
-      },
+      ...ON_CPU,
     });
     const limits = [
       maxTokens,
@@ -160,17 +133,6 @@ async function open({
     ];
     const isThere = files.every((file) => existsSync(join(folder, name, file)));
     throw new Failure(isThere ? 'damaged' : 'unavailable', messageOf(error));
-  }
-}
-
-async function loadLibrary(): Promise<Transformers> {
-  try {
-    return (await import(PACKAGE)) as Transformers;
-  } catch (error) {
-    const isAbsent =
-      (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' &&
-      messageOf(error).includes(`'${PACKAGE}'`);
-    throw new Failure(isAbsent ? 'absent' : 'broken', messageOf(error));
   }
 }
 
@@ -221,10 +183,6 @@ async function embed(opened: Opened, text: string): Promise<{ vector?: Float32Ar
   const length = Math.hypot(...sums);
   if (!Number.isFinite(length) || length === 0) throw new Error(`its states have the length ${length}`);
   return { vector: Float32Array.from(sums, (sum) => sum / length) };
-}
-
-function messageOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).trim();
 }
 
 // The process of one `TransformersEmbedder` (transformers-process.ts).

@@ -5,11 +5,13 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
-import { ModelError, type ModelErrorCode } from '../model-error.js';
 import { defaultCacheFolder } from '../registry.js';
 import type { EmbeddingModel } from './embedding-model.js';
 import type { TransformersResult, TransformersSource, TransformersTask } from './transformers-child.js';
+import { transformersError } from './transformers-error.js';
 import { TransformersProcess } from './transformers-process.js';
+
+type EmbedderProcess = TransformersProcess<TransformersTask, TransformersResult>;
 
 export interface TransformersEmbedderOptions {
   /** A model of the hub that has ONNX graphs, `OWNER/NAME`, e.g. `Xenova/bge-small-en-v1.5`. */
@@ -55,8 +57,6 @@ const optionsSchema = z.strictObject({
   cacheSize: z.int().nonnegative().default(10_000),
 });
 
-const INSTALL = 'npm install @xenova/transformers';
-const INSTALL_MAINTAINED = `${INSTALL}@npm:@huggingface/transformers`;
 const TURN_MILLISECONDS = 5;
 
 type Opened = TransformersResult & { type: 'opened' };
@@ -77,11 +77,11 @@ export class TransformersEmbedder implements EmbeddingModel {
   readonly maxTokens: number;
   readonly #source: TransformersSource;
   readonly #cache: LRUCache<string, Float32Array> | undefined;
-  #process: Promise<TransformersProcess> | undefined;
+  #process: Promise<EmbedderProcess> | undefined;
 
   private constructor(
     source: TransformersSource,
-    process: TransformersProcess,
+    process: EmbedderProcess,
     opened: Opened,
     cacheSize: number,
   ) {
@@ -121,7 +121,7 @@ export class TransformersEmbedder implements EmbeddingModel {
       if (typeof text !== 'string') throw new ConfigurationError(`texts[${index}]`, text, 'give a string');
     signal?.throwIfAborted();
     const vectors: Float32Array[] = [];
-    let process: TransformersProcess | undefined;
+    let process: EmbedderProcess | undefined;
     let turn = performance.now();
     for (const text of texts) {
       const key = createHash('sha256').update(text).digest('base64');
@@ -146,15 +146,15 @@ export class TransformersEmbedder implements EmbeddingModel {
     const opening = this.#process;
     this.#process = undefined;
     const process = await opening?.catch(() => undefined);
-    await process?.close();
+    await process?.close({ type: 'close' });
   }
 
-  #open(): Promise<TransformersProcess> {
+  #open(): Promise<EmbedderProcess> {
     return this.#keep(openProcess(this.#source).then(({ process }) => process));
   }
 
   /** For all that is embedded until it is closed, or ends by a fault. */
-  #keep(opening: Promise<TransformersProcess>): Promise<TransformersProcess> {
+  #keep(opening: Promise<EmbedderProcess>): Promise<EmbedderProcess> {
     this.#process = opening;
     const forget = () => {
       if (this.#process === opening) this.#process = undefined;
@@ -163,7 +163,7 @@ export class TransformersEmbedder implements EmbeddingModel {
     return opening;
   }
 
-  async #run(process: TransformersProcess, text: string): Promise<Float32Array> {
+  async #run(process: EmbedderProcess, text: string): Promise<Float32Array> {
     const result = await send(process, { type: 'run', text }, this.#source);
     const { vector } = result as TransformersResult & { type: 'embedded' };
     // Of a text without a token nothing can be said: it is as near to any other as to the next.
@@ -173,18 +173,20 @@ export class TransformersEmbedder implements EmbeddingModel {
 
 async function openProcess(
   source: TransformersSource,
-): Promise<{ process: TransformersProcess; opened: Opened }> {
-  const process = new TransformersProcess();
+): Promise<{ process: EmbedderProcess; opened: Opened }> {
+  const process = new TransformersProcess<TransformersTask, TransformersResult>(
+    'models/encoder/transformers-child.js',
+  );
   try {
     return { process, opened: (await send(process, { type: 'open', source }, source)) as Opened };
   } catch (error) {
-    await process.close();
+    await process.close({ type: 'close' });
     throw error;
   }
 }
 
 async function send(
-  process: TransformersProcess,
+  process: EmbedderProcess,
   task: TransformersTask,
   source: TransformersSource,
 ): Promise<TransformersResult> {
@@ -196,42 +198,7 @@ async function send(
     const why = task.type === 'open' ? 'broken' : 'inference';
     result = { type: 'failed', why, message: (error as Error).message };
   }
-  if (result.type === 'failed') throw errorOf(result, source);
+  if (result.type === 'failed')
+    throw transformersError('transformersEmbedder.model', 'an embedder', result, source);
   return result;
-}
-
-function errorOf(
-  { why, message }: TransformersResult & { type: 'failed' },
-  { model, revision, folder, localOnly, hub }: TransformersSource,
-): Error {
-  const unusable = (reason: string) => new ConfigurationError('transformersEmbedder.model', model, reason);
-  const failed = (code: ModelErrorCode, reason: string) =>
-    new ModelError(code, model, `${model}: ${reason} (${message})`);
-  switch (why) {
-    case 'absent':
-      return unusable(
-        `it is run by the package @xenova/transformers, which is not installed: ${INSTALL}, or under the same name the ` +
-          `library as it goes on: ${INSTALL_MAINTAINED}`,
-      );
-    case 'broken':
-      return unusable(
-        `it is run by the package @xenova/transformers, which cannot be loaded (${message.replaceAll(/\s+/g, ' ').slice(0, 200)}): ` +
-          `install it again, or its later version, which downloads nothing else: ${INSTALL_MAINTAINED}`,
-      );
-    case 'unavailable':
-      return localOnly
-        ? failed('missing', `it is not whole in ${folder}; without localOnly it is fetched`)
-        : failed(
-            'hub',
-            `${hub}${model} at ${revision} cannot be had, or has no tokenizer.json or ONNX graph; see that it is spelt ` +
-              'as on the hub and tagged transformers.js',
-          );
-    case 'damaged':
-      return failed(
-        'damaged',
-        `what is in ${join(folder, model)} cannot be loaded; remove that folder to have it fetched again`,
-      );
-    case 'inference':
-      return failed('inference', 'it cannot be run as an embedder');
-  }
 }

@@ -1,10 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { packageRoot } from '../package-root.js';
-import type { TransformersResult, TransformersTask } from './transformers-child.js';
-
-interface Waiting {
-  readonly resolve: (result: TransformersResult) => void;
+interface Waiting<Result> {
+  readonly resolve: (result: Result) => void;
   readonly reject: (reason: Error) => void;
 }
 
@@ -12,16 +10,17 @@ interface Waiting {
  * Transformers.js in a process of its own. Version 2 brings ONNX Runtime 1.14, which damages the heap where several
  * threads of a process load it, writes warnings to stderr, and computes within the call, which would stop the event loop.
  */
-export class TransformersProcess {
+export class TransformersProcess<Task extends object, Result> {
   readonly #child: ChildProcess;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: Waiting<Result>[] = [];
   /** Why nothing more can be run. */
   #fault: Error | undefined;
   /** Once the process is no more. */
   readonly ended: Promise<void>;
 
-  constructor() {
-    this.#child = fork(join(packageRoot, 'dist', 'models', 'encoder', 'transformers-child.js'), {
+  /** @param file of the process, under dist/ */
+  constructor(file: string) {
+    this.#child = fork(join(packageRoot, 'dist', ...file.split('/')), {
       execArgv: [],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
@@ -32,7 +31,7 @@ export class TransformersProcess {
           resolve();
         });
     });
-    this.#child.on('message', (result: TransformersResult) => {
+    this.#child.on('message', (result: Result) => {
       this.#waiting.shift()?.resolve(result);
       if (this.#waiting.length === 0) this.#unref();
     });
@@ -46,7 +45,7 @@ export class TransformersProcess {
   }
 
   /** Tasks are done one after another. @throws Error where the process ends before this one is done */
-  async run(task: TransformersTask): Promise<TransformersResult> {
+  async run(task: Task): Promise<Result> {
     if (this.#fault) throw this.#fault;
     this.#child.ref();
     this.#child.channel?.ref();
@@ -58,9 +57,14 @@ export class TransformersProcess {
     });
   }
 
-  /** Ends the process, once it has done what it was given. */
-  async close(): Promise<void> {
-    await this.run({ type: 'close' }).catch(() => undefined);
+  /** Says something that no result is sent for. */
+  tell(message: object): void {
+    if (!this.#fault) this.#child.send(message, () => undefined);
+  }
+
+  /** Ends the process, once it has done what it was given, and last of all this. */
+  async close(closing: Task): Promise<void> {
+    await this.run(closing).catch(() => undefined);
     this.#child.ref();
     if (this.#child.connected) this.#child.disconnect();
     await this.ended;

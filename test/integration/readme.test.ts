@@ -13,6 +13,7 @@ import { Document } from '@langchain/core/documents';
 import { BaseRetriever } from '@langchain/core/retrievers';
 import { RunnableLambda, type Runnable } from '@langchain/core/runnables';
 import type { RequestHandler } from 'express';
+import type { Pipeline } from 'ragpress';
 import type { RagpressChatModel } from 'ragpress/langchain';
 import { afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { pages } from '../../examples/pages.js';
@@ -127,6 +128,28 @@ test('LangChain', async () => {
   const documents = await retriever.invoke(question);
   expect(documents[0]!.pageContent).toContain('Day return | 7.50');
   expect(await chain.invoke({ question, documents })).toContain('DAY RETURN | 7.50');
+});
+
+test('summaries', { timeout: 60_000 }, async () => {
+  const summary = 'The Rowan was launched in 1987 at Kelby.';
+  const url = await listen((_request, response) => {
+    response.end(JSON.stringify({ choices: [{ message: { content: summary }, finish_reason: 'stop' }] }));
+  });
+  const { pipeline } = (await runBlock(
+    'endpointSummaries',
+    { apiKey: 'key' },
+    ['pipeline'],
+    [['https://api.openai.com', url]],
+  )) as { pipeline: Pipeline };
+  opened.push(() => pipeline.close());
+  const content =
+    'The Rowan (which the harbour calls the old lady, and the island the late one, and which every child between the two has drawn at school in blue and white, with smoke above) was launched in 1987 at Kelby.';
+  const { documents } = await pipeline.compress({
+    query: 'When was the Rowan launched?',
+    documents: [{ id: 'a', content }],
+  });
+  expect(documents).toMatchObject([{ origin: 'generated', generated: [{ sources: [{ start: 0 }] }] }]);
+  expect(documents[0]!.content).toBe(summary);
 });
 
 test('documents that were read before', { timeout: 120_000 }, async () => {
