@@ -1,4 +1,5 @@
 import type { Format, Layout, Page } from './page.js';
+import type { PlacedEmbeddings } from '../models/decoder/generation.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 /** Half-open range of UTF-16 code units in a source's `content`. */
@@ -55,10 +56,14 @@ export interface Unit {
   readonly terms: Uint32Array;
   /** Relevance to the query, higher is better; absent until a stage has scored it. */
   readonly score?: number;
+  /** Whether the stage that scored it would keep it where there is no budget. */
+  readonly answers?: boolean;
   /** Blocks of the same page without which this one cannot be read: its heading, table header or list parent. */
   readonly needs: readonly number[];
   /** `verbatim` where absent. */
   readonly origin?: 'verbatim' | 'generated' | 'embedding';
+  /** Of origin `embedding`: what stands in the prompt where `text` marks the place. */
+  readonly embedding?: Float32Array;
 }
 
 /** What became of a piece of a document, by which stage, and why. */
@@ -117,11 +122,14 @@ export interface CompressionRequest {
 
 export interface CompressedDocument {
   readonly id: string;
+  /** Of origin `embedding`: the marker of its place. */
   readonly content: string;
   readonly spans: readonly Span[];
   readonly origin: 'verbatim' | 'generated' | 'embedding';
   readonly tokensBefore: number;
+  /** Of `content`; of origin `embedding` with its label, which is all there is of the document. */
   readonly tokensAfter: number;
+  readonly embedding?: Float32Array;
 }
 
 export interface StageReport {
@@ -136,6 +144,8 @@ export interface StageReport {
 export interface CompressionResult {
   /** The text to put into the prompt. */
   readonly context: string;
+  /** Where documents became embeddings: what stands in `context` in place of each marker, for a `Decoder`. */
+  readonly embeddings?: PlacedEmbeddings;
   /** The documents of which something was kept. */
   readonly documents: readonly CompressedDocument[];
   readonly tokens: {

@@ -22,6 +22,7 @@ export { sentences, type SentencesOptions } from './exit/sentences.js';
 export { htmlrag, type HtmlragOptions } from './htmlrag/htmlrag.js';
 export { tcra, type TcraOptions } from './tcra/tcra.js';
 export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
+export { xrag, type XragOptions } from './xrag/xrag.js';
 export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';
 export { nearDuplicates } from './zipfit/near-duplicates.js';
 export { rankByCompression, type RankedCandidate, type RankOptions } from './zipfit/rank-by-compression.js';

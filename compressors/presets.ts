@@ -4,6 +4,7 @@ import { exit } from './exit/exit.js';
 import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
 import { tcra } from './tcra/tcra.js';
+import { xrag } from './xrag/xrag.js';
 import { zipfit } from './zipfit/zipfit.js';
 
 /** Stages by the name that a configuration file or the command line gives, with their default settings. */
@@ -13,6 +14,7 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   sentences: () => sentences(),
   exit: () => exit(),
   tcra: () => tcra(),
+  xrag: () => xrag(),
 };
 
 /** The stages of each preset, in order. */
