@@ -21,7 +21,12 @@ let shape: ProjectorShape;
 beforeAll(async () => {
   reader = await Decoder.load({ folder: checkpointFolder('llama') });
   embedder = await Embedder.load({ model: 'tiny', registry: new ModelRegistry({ folder: fixtures }) });
-  shape = { inputs: embedder.dimensions, hidden: 24, width: reader.width, norm: await reader.embeddingNorm() };
+  shape = {
+    inputs: embedder.dimensions,
+    hidden: 24,
+    width: reader.width,
+    norm: await reader.embeddingNorm(),
+  };
 });
 afterAll(async () => {
   await reader.close();
@@ -99,7 +104,10 @@ describe('documents as embeddings', () => {
       rows.map(
         (row) =>
           reader.generate(
-            { messages: [{ role: 'user', content: '\uE000' }], embeddings: { marker: '\uE000', rows: [row] } },
+            {
+              messages: [{ role: 'user', content: '\uE000' }],
+              embeddings: { marker: '\uE000', rows: [row] },
+            },
             { maxTokens: 12 },
           ).result,
       ),
@@ -176,25 +184,29 @@ describe.skipIf(!python)('checkpoints (skipped without PyTorch and safetensors: 
     return stdout;
   };
 
-  test.each(['safetensors', 'bin', 'last.pt'])('%s come as what PyTorch computes', async (kind) => {
-    const folder = mkdtempSync(join(tmpdir(), 'ragpress-'));
-    const wanted = JSON.parse(run('-c', CHECKPOINT, folder, kind)) as number[];
-    const out = join(folder, 'out', 'converted');
-    mkdirSync(join(folder, 'out'));
-    if (kind === 'last.pt')
-      run(script('export_xrag.py'), '--checkpoint', join(folder, kind), '--out', out, '--type', 'float32');
-    else run(script('convert_xrag.py'), folder, '--out', out, '--type', 'float32');
-    expect(readdirSync(out).sort()).toEqual(['model.json', 'projector.safetensors']);
-    const registry = new ModelRegistry({ folder: join(folder, 'out') });
-    const projector = await Projector.load({ model: 'converted', registry });
-    expect(projector.model).toBe('converted@1');
-    const input = Float32Array.from({ length: 16 }, (_, i) => i - 5);
-    const length = Math.hypot(...input);
-    const out1 = projector.project(input.map((value) => value / length));
-    out1.forEach((value, i) => {
-      expect(value).toBeCloseTo(wanted[i]!, 4);
-    });
-  }, 120_000);
+  test.each(['safetensors', 'bin', 'last.pt'])(
+    '%s come as what PyTorch computes',
+    async (kind) => {
+      const folder = mkdtempSync(join(tmpdir(), 'ragpress-'));
+      const wanted = JSON.parse(run('-c', CHECKPOINT, folder, kind)) as number[];
+      const out = join(folder, 'out', 'converted');
+      mkdirSync(join(folder, 'out'));
+      if (kind === 'last.pt')
+        run(script('export_xrag.py'), '--checkpoint', join(folder, kind), '--out', out, '--type', 'float32');
+      else run(script('convert_xrag.py'), folder, '--out', out, '--type', 'float32');
+      expect(readdirSync(out).sort()).toEqual(['model.json', 'projector.safetensors']);
+      const registry = new ModelRegistry({ folder: join(folder, 'out') });
+      const projector = await Projector.load({ model: 'converted', registry });
+      expect(projector.model).toBe('converted@1');
+      const input = Float32Array.from({ length: 16 }, (_, i) => i - 5);
+      const length = Math.hypot(...input);
+      const out1 = projector.project(input.map((value) => value / length));
+      out1.forEach((value, i) => {
+        expect(value).toBeCloseTo(wanted[i]!, 4);
+      });
+    },
+    120_000,
+  );
 
   test('without a projector are refused', () => {
     const folder = mkdtempSync(join(tmpdir(), 'ragpress-'));

@@ -113,9 +113,9 @@ describe('embeddings in messages', () => {
 
   test('of another width are refused, with both', () => {
     const rows = [new Float32Array(decoder.width), new Float32Array(7)];
-    expect(() =>
-      decoder.generate({ messages: user(marker + marker), embeddings: { marker, rows } }),
-    ).toThrow(/7 numbers.*32/);
+    expect(() => decoder.generate({ messages: user(marker + marker), embeddings: { marker, rows } })).toThrow(
+      /7 numbers.*32/,
+    );
   });
 
   test('that a template leaves out are missed', async () => {

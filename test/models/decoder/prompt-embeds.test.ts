@@ -3,7 +3,20 @@ import { describe, expect, test } from 'vitest';
 import { promptEmbeds } from '../../../models/decoder/prompt-embeds.js';
 import { pythonWith } from '../../python-with.js';
 
-const rows = Float32Array.from([0, 1, -2.5, 1 / 3, 65_504, -1e-7, 3.14159, 1e-3, 2 ** -24, 7, 1.00390625, -0]);
+const rows = Float32Array.from([
+  0,
+  1,
+  -2.5,
+  1 / 3,
+  65_504,
+  -1e-7,
+  3.14159,
+  1e-3,
+  2 ** -24,
+  7,
+  1.00390625,
+  -0,
+]);
 const python = pythonWith('torch');
 
 describe('a prompt for vLLM', () => {
@@ -42,12 +55,21 @@ print(json.dumps([list(tensor.shape), str(tensor.dtype), torch.equal(tensor, own
 `;
 
 describe.skipIf(!python)('PyTorch (skipped without one: set RAGPRESS_PYTHON)', () => {
-  test.each(['float32', 'float16', 'bfloat16'] as const)('reads %s', (type) => {
-    const input = JSON.stringify({ embeds: promptEmbeds(rows, 4, type), rows: [...rows], shape: [3, 4], type });
-    const { stdout, stderr } = spawnSync(python!, ['-c', READ], { input, encoding: 'utf8' });
-    expect(stderr).not.toMatch(/Error/);
-    expect(JSON.parse(stdout)).toEqual([[3, 4], `torch.${type}`, true, true]);
-  }, 120_000);
+  test.each(['float32', 'float16', 'bfloat16'] as const)(
+    'reads %s',
+    (type) => {
+      const input = JSON.stringify({
+        embeds: promptEmbeds(rows, 4, type),
+        rows: [...rows],
+        shape: [3, 4],
+        type,
+      });
+      const { stdout, stderr } = spawnSync(python!, ['-c', READ], { input, encoding: 'utf8' });
+      expect(stderr).not.toMatch(/Error/);
+      expect(JSON.parse(stdout)).toEqual([[3, 4], `torch.${type}`, true, true]);
+    },
+    120_000,
+  );
 
   test('reads a prompt of many rows', () => {
     const many = Float32Array.from({ length: 700 * 576 }, (_, i) => Math.fround(Math.sin(i)));
