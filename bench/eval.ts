@@ -16,6 +16,7 @@ import {
   type ReaderFigures,
 } from './reader.js';
 import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
+import { XRAG_CONTEXTS, xragFigures, type XragContext, type XragFigures } from './eval-xrag.js';
 import { measurePolicies, openLab, policies, printPolicies, recordGate } from './kvreuse.js';
 import { reusePlot } from './reuse-plot.js';
 import { printTable } from './table.js';
@@ -25,7 +26,8 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
        npm run eval -- chat [--folder CHECKPOINT]
        npm run eval -- kvreuse [--policy all|headline] [--questions 48] [--answers] [--folder CHECKPOINT]
                                [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
-       npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]`;
+       npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]
+       npm run eval -- xrag [--questions 40] [--keep 0.1] [--projector FOLDER] [--json]`;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -39,6 +41,7 @@ const { positionals, values } = parseArgs({
     answers: { type: 'boolean', default: false },
     teacher: { type: 'string' },
     plot: { type: 'string' },
+    projector: { type: 'string' },
     record: { type: 'boolean', default: false },
     contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
   },
@@ -126,6 +129,46 @@ async function tcra(): Promise<void> {
   );
 }
 
+/** Prints how often the reader is right where documents are embeddings, beside none and beside their text. */
+async function xrag(): Promise<void> {
+  const [count, ratio] = [Number(values.questions ?? 40), Number(values.keep ?? 0.1)];
+  if (!(count >= 1) || !(ratio > 0 && ratio <= 1)) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const decoder = await Decoder.load();
+  const figures: Record<string, Record<XragContext, XragFigures>> = {};
+  for (const set of READER_SETS)
+    figures[set] = await xragFigures(decoder, set, { count, ratio, projector: values.projector });
+  await decoder.close();
+  if (values.json) {
+    console.log(JSON.stringify({ model: decoder.model, keep: ratio, sets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    `${decoder.model}: share of answers that hold the right one, by what was read; the budget is ${(100 * ratio).toFixed(0)}% of ten documents`,
+    ['set', 'read', 'right', 'declined', 'prompt tokens', 'embeddings', 'first token ms'],
+    Object.entries(figures).flatMap(([set, of]) =>
+      XRAG_CONTEXTS.map((name) => {
+        const { right, declined, promptTokens, embeddings, firstToken } = of[name];
+        return [
+          set,
+          name,
+          right.toFixed(3),
+          declined.toFixed(3),
+          promptTokens.toFixed(0),
+          embeddings.toFixed(1),
+          firstToken.toFixed(0),
+        ];
+      }),
+    ),
+  );
+}
+
 /** Prints what prompts from caches of their chunks are, beside the same prompts read whole. */
 async function kvreuse(): Promise<void> {
   const { policy, plot } = values;
@@ -203,6 +246,7 @@ const [what, ...files] = positionals;
 if (what === 'reader' && files.length === 0) await reader();
 else if (what === 'chat' && files.length === 0) await chat();
 else if (what === 'tcra' && files.length === 0) await tcra();
+else if (what === 'xrag' && files.length === 0) await xrag();
 else if (what === 'kvreuse' && files.length === 0) await kvreuse();
 else if (what === 'evidence') await evidence(files);
 else refuse(USAGE);

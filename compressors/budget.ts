@@ -81,7 +81,8 @@ export function fitBudget(
 
   const selection = new Selection(state, counter);
   const best = units.reduce((highest, { score }) => Math.max(highest, score ?? 0), 0);
-  const saysNothing = ({ score }: Unit) => best > 0 && score !== undefined && score <= NEXT_TO_NOTHING * best;
+  const saysNothing = ({ score, embedding }: Unit) =>
+    best > 0 && score !== undefined && score <= NEXT_TO_NOTHING * best && !embedding;
   const fill = (limit: number) => {
     for (const index of order) {
       // It only fills gaps: beside a part of its block that was chosen.

@@ -1,10 +1,11 @@
 import type { DocumentEncoder } from '../../models/decoder/document-encoder.js';
 import { embeddingMarker } from '../../models/decoder/embedding-marker.js';
+import { fitBudget } from '../budget.js';
 import type { Decision, Span, StageContext, State, Unit } from '../contract.js';
 import { mergeSpans } from '../render.js';
 import { blockKey, gapBetween } from '../unit.js';
 
-/** A document none of whose units answers. */
+/** A document that does not answer, or not within the budget. */
 interface Candidate {
   readonly document: number;
   readonly units: readonly Unit[];
@@ -13,7 +14,7 @@ interface Candidate {
 }
 
 /**
- * Leaves as text what answers, makes an embedding of each of the documents that come next, and drops the rest.
+ * Leaves as text what answers and fits, makes an embedding of each of the documents that come next, and drops the rest.
  * @param stage its name in decisions
  * @param most documents that become embeddings
  */
@@ -33,7 +34,10 @@ export async function embedDocuments(
   if (!units.some(({ answers }) => answers))
     return handedOn(stage, state, 'nothing answers that could stand as text beside embeddings');
 
-  const chosen = candidates(state)
+  const text = fitBudget({ ...state, units: answeringUnits(state) }, context.budget, 'text', context.counter);
+  const texts = new Set(text.units);
+  const inText = new Set(text.units.map(({ document }) => document));
+  const chosen = candidates(state, inText)
     .sort((a, b) => b.score - a.score || a.document - b.document)
     .slice(0, most);
   const embeddings = await encoder.encode(
@@ -44,33 +48,35 @@ export async function embedDocuments(
     { signal: context.signal },
   );
   const marker = embeddingMarker(textsOf(state));
+  // Text that answers has its room before embeddings.
+  const least = text.units.reduce((least, { score = Infinity }) => Math.min(least, score), Infinity);
   const decisions = [...state.decisions];
   const embedded = new Map<number, Unit>();
   for (const [index, candidate] of chosen.entries()) {
-    const unit = embeddedUnit(candidate, marker, embeddings[index]!);
+    const score = Math.min(candidate.score, least);
+    const unit = embeddedUnit({ ...candidate, score }, marker, embeddings[index]!);
     embedded.set(candidate.document, unit);
     const tokens = candidate.units.reduce((sum, { tokens }) => sum + tokens, 0);
-    decisions.push(
-      decision(state, stage, 'replaced', unit, `an embedding of ${tokens} tokens: none of them answers`),
-    );
+    decisions.push(decision(state, stage, 'replaced', unit, `${tokens} tokens became an embedding`));
   }
 
-  const needed = new Set<number>();
-  for (const { answers, document, needs } of units)
-    if (answers) for (const block of needs) needed.add(blockKey(document, block));
   const kept: Unit[] = [];
   const placed = new Set<number>();
   for (const unit of units) {
-    const { document, block, answers } = unit;
+    const { document } = unit;
     const embedding = embedded.get(document);
     if (embedding) {
       if (!placed.has(document)) kept.push(embedding);
       placed.add(document);
-    } else if (answers || !state.pages[document] || needed.has(blockKey(document, block))) {
+    } else if (texts.has(unit) || !state.pages[document]) {
       kept.push(unit);
     } else {
       const reason =
-        unit.score === undefined ? 'a heading of nothing kept' : 'it does not answer, and others come first';
+        unit.score === undefined
+          ? 'leads in to nothing kept'
+          : unit.answers
+            ? 'no room for it as text'
+            : 'it does not answer, and others come first';
       decisions.push(decision(state, stage, 'dropped', unit, reason));
     }
   }
@@ -90,8 +96,19 @@ export function handedOn(stage: string, state: State, reason: string): State {
   return { ...state, decisions: [...state.decisions, ...decisions] };
 }
 
-/** Documents that have to do with the query, and do not answer it. What could not be read is none. */
-function candidates({ units, pages }: State): Candidate[] {
+/** What answers, with what it needs, and what could not be read and scored. */
+function answeringUnits({ units, pages }: State): Unit[] {
+  const needed = new Set<number>();
+  for (const { answers, document, needs } of units)
+    if (answers) for (const block of needs) needed.add(blockKey(document, block));
+  return units.filter(
+    ({ answers, document, block }) =>
+      answers === true || !pages[document] || needed.has(blockKey(document, block)),
+  );
+}
+
+/** Documents that have to do with the query, but for those of which there is text. */
+function candidates({ units, pages }: State, inText: ReadonlySet<number>): Candidate[] {
   const byDocument = new Map<number, Unit[]>();
   for (const unit of units) {
     const members = byDocument.get(unit.document);
@@ -104,10 +121,7 @@ function candidates({ units, pages }: State): Candidate[] {
       units: members,
       score: members.reduce((best, { score = 0 }) => Math.max(best, score), 0),
     }))
-    .filter(
-      ({ document, units: members, score }) =>
-        pages[document] && score > 0 && !members.some(({ answers }) => answers),
-    );
+    .filter(({ document, score }) => pages[document] && score > 0 && !inText.has(document));
 }
 
 function embeddedUnit({ document, units, score }: Candidate, marker: string, embedding: Float32Array): Unit {

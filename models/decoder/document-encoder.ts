@@ -71,8 +71,11 @@ const TRIALS: readonly EncodableDocument[] = [
   },
 ];
 
-/** Times that a projected embedding may be longer or shorter than a token's. */
-const NORM_RANGE = 4;
+/**
+ * Of a token's length, what a projected embedding may have. One that was not trained is shorter; training makes it longer
+ * by an order of magnitude, since layers norm what they read.
+ */
+const [SHORTEST, LONGEST] = [1 / 4, 64];
 
 /**
  * Documents as one embedding each (Cheng et al. 2024, xRAG): what they are about, and not the names, numbers and dates in
@@ -142,7 +145,7 @@ export class DocumentEncoder {
     const rows = await this.encode(TRIALS);
     const length = rows.reduce((sum, row) => sum + Math.hypot(...row), 0) / rows.length;
     const usual = await reader.embeddingNorm();
-    if (length <= NORM_RANGE * usual && NORM_RANGE * length >= usual) return;
+    if (length >= SHORTEST * usual && length <= LONGEST * usual) return;
     const { model } = this.#projector;
     throw new ModelError(
       'damaged',

@@ -151,11 +151,27 @@ describe('mixed context', () => {
       const { content } = documents.find(({ id }) => id === document)!;
       expect(spans[0]!.start).toBe(0);
       expect(spans.at(-1)!.end).toBe(content.length);
-      expect(reason).toMatch(/^an embedding of \d+ tokens/);
+      expect(reason).toMatch(/^\d+ tokens became an embedding/);
       expect(score).toBeGreaterThan(0);
     }
     const dropped = all.filter(({ action }) => action === 'dropped').map(({ document }) => document);
     expect(new Set(dropped)).toEqual(new Set(['ferry', 'chess']));
+  });
+
+  test('has an embedding of what answers and finds no room as text', async () => {
+    const second = {
+      id: 'fares',
+      title: 'Fares',
+      content:
+        'The winter fare of a bicycle is what the other company that crosses the bay in the evening asks for it, ' +
+        'and a little more where it comes with bags, a child or a trailer.',
+    };
+    const result = await run(40, { documents: [documents[0]!, second] });
+    expect(result.documents.map(({ id, origin }) => [id, origin])).toEqual([
+      ['ferry', 'verbatim'],
+      ['fares', 'embedding'],
+    ]);
+    expect(result.tokens.after).toBeLessThanOrEqual(40);
   });
 
   test('has no more embeddings than were asked for, the best first', async () => {
@@ -205,7 +221,12 @@ describe('everything stays text', () => {
     ['there is no budget', undefined, () => ({}), /no budget/],
     ['nothing was scored', 50, () => ({ before: [] }), /no stage before it scored/],
     ['all of it fits', 4_000, () => ({}), /all of it fits/],
-    ['nothing answers', 20, () => ({ query: 'Who was the first cook of the second ship that crossed the bay in a storm?' }), /nothing answers/],
+    [
+      'nothing answers',
+      20,
+      () => ({ query: 'Who was the first cook of the second ship that crossed the bay in a storm?' }),
+      /nothing answers/,
+    ],
   ])('where %s, and each document says so', async (_, tokens, given, reason) => {
     const result = await run(tokens, given());
     expect(result.embeddings).toBeUndefined();
