@@ -16,6 +16,7 @@ import {
   type ReaderFigures,
 } from './reader.js';
 import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
+import { XRAG_CONTEXTS, xragFigures, type XragContext, type XragFigures } from './eval-xrag.js';
 import { measurePolicies, openLab, policies, printPolicies, recordGate } from './kvreuse.js';
 import { reusePlot } from './reuse-plot.js';
 import { ANSWER_BUDGETS, presetAnswers, type PresetAnswers } from './eval-answers.js';
@@ -31,7 +32,8 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
        npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]
        npm run eval -- summaries [--questions 40] [--keep 0.35] [--folder CHECKPOINT] [--guard] [--json]
        npm run eval -- curves [--questions 500] [--summaries 6] [--record] [--json]
-       npm run eval -- answers [--questions 500] [--all] [--json]`;
+       npm run eval -- answers [--questions 500] [--all] [--json]
+       npm run eval -- xrag [--questions 40] [--keep 0.1] [--projector FOLDER] [--json]`;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -45,6 +47,7 @@ const { positionals, values } = parseArgs({
     answers: { type: 'boolean', default: false },
     teacher: { type: 'string' },
     plot: { type: 'string' },
+    projector: { type: 'string' },
     record: { type: 'boolean', default: false },
     all: { type: 'boolean', default: false },
     guard: { type: 'boolean', default: false },
@@ -272,6 +275,46 @@ async function answers(): Promise<void> {
   );
 }
 
+/** Prints how often the reader is right where documents are embeddings, beside none and beside their text. */
+async function xrag(): Promise<void> {
+  const [count, ratio] = [Number(values.questions ?? 40), Number(values.keep ?? 0.1)];
+  if (!(count >= 1) || !(ratio > 0 && ratio <= 1)) {
+    refuse(USAGE);
+    return;
+  }
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const decoder = await Decoder.load();
+  const figures: Record<string, Record<XragContext, XragFigures>> = {};
+  for (const set of READER_SETS)
+    figures[set] = await xragFigures(decoder, set, { count, ratio, projector: values.projector });
+  await decoder.close();
+  if (values.json) {
+    console.log(JSON.stringify({ model: decoder.model, keep: ratio, sets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    `${decoder.model}: share of answers that hold the right one, by what was read; the budget is ${(100 * ratio).toFixed(0)}% of ten documents`,
+    ['set', 'read', 'right', 'declined', 'prompt tokens', 'embeddings', 'first token ms'],
+    Object.entries(figures).flatMap(([set, of]) =>
+      XRAG_CONTEXTS.map((name) => {
+        const { right, declined, promptTokens, embeddings, firstToken } = of[name];
+        return [
+          set,
+          name,
+          right.toFixed(3),
+          declined.toFixed(3),
+          promptTokens.toFixed(0),
+          embeddings.toFixed(1),
+          firstToken.toFixed(0),
+        ];
+      }),
+    ),
+  );
+}
+
 /** Prints what prompts from caches of their chunks are, beside the same prompts read whole. */
 async function kvreuse(): Promise<void> {
   const { policy, plot } = values;
@@ -352,6 +395,7 @@ else if (what === 'tcra' && files.length === 0) await tcra();
 else if (what === 'summaries' && files.length === 0) await summaries();
 else if (what === 'curves' && files.length === 0) await curves();
 else if (what === 'answers' && files.length === 0) await answers();
+else if (what === 'xrag' && files.length === 0) await xrag();
 else if (what === 'kvreuse' && files.length === 0) await kvreuse();
 else if (what === 'evidence') await evidence(files);
 else refuse(USAGE);

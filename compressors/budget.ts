@@ -55,6 +55,9 @@ const NEXT_TO_NOTHING = 0.02;
 const TOP_UPS = 4;
 const LARGEST_TOPPED_UP = 16_384;
 
+/** Tokens that the number before an embedding is reckoned to cost. */
+const EMBEDDING_LABEL = 4;
+
 /** Tokens that a selection may be reckoned to cost too much: at first it is filled beyond the budget by so many. */
 const MARKS = 48;
 
@@ -78,7 +81,8 @@ export function fitBudget(
 
   const selection = new Selection(state, counter);
   const best = units.reduce((highest, { score }) => Math.max(highest, score ?? 0), 0);
-  const saysNothing = ({ score }: Unit) => best > 0 && score !== undefined && score <= NEXT_TO_NOTHING * best;
+  const saysNothing = ({ score, embedding }: Unit) =>
+    best > 0 && score !== undefined && score <= NEXT_TO_NOTHING * best && !embedding;
   const fill = (limit: number) => {
     for (const index of order) {
       // It only fills gaps: beside a part of its block that was chosen.
@@ -279,7 +283,8 @@ class Selection {
   }
 
   #add(document: number, members: readonly number[], budget: number): boolean {
-    let cost = this.#documents.has(document) ? 0 : this.#headerCost(document);
+    const first = this.#state.units[members[0]!]!;
+    let cost = this.#documents.has(document) ? 0 : this.#headerCost(first);
     for (const member of members)
       if (!this.#holders.has(member)) cost += unitCost(this.#state.units[member]!);
     if (this.#cost + cost > budget) return false;
@@ -332,7 +337,8 @@ class Selection {
     return leads && this.#governors.has(blockKey(document, block));
   }
 
-  #headerCost(document: number): number {
+  #headerCost({ document, embedding }: Unit): number {
+    if (embedding) return EMBEDDING_LABEL;
     const header = documentHeader(document, this.#state.documents[document]!, this.#state.pages[document]);
     return this.#counter.count(header) + 2;
   }

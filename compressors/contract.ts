@@ -1,4 +1,5 @@
 import type { Format, Layout, Page } from './page.js';
+import type { PlacedEmbeddings } from '../models/decoder/generation.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 /** Half-open range of UTF-16 code units in a source's `content`. */
@@ -58,10 +59,14 @@ export interface Unit {
   readonly terms: Uint32Array;
   /** Relevance to the query, higher is better; absent until a stage has scored it. */
   readonly score?: number;
+  /** Whether the stage that scored it would keep it where there is no budget. */
+  readonly answers?: boolean;
   /** Blocks of the same page without which this one cannot be read: its heading, table header or list parent. */
   readonly needs: readonly number[];
   /** `verbatim` where absent. */
   readonly origin?: 'verbatim' | 'generated' | 'embedding';
+  /** Of origin `embedding`: what stands in the prompt where `text` marks the place. */
+  readonly embedding?: Float32Array;
   /** What it was before a stage shortened it: it stands in its place where a budget has room for it. */
   readonly whole?: Unit;
   /** Which later stage is to shorten it, where a budget is shared out (allot.ts). */
@@ -135,6 +140,7 @@ export interface CompressionRequest {
 
 export interface CompressedDocument {
   readonly id: string;
+  /** Of origin `embedding`: the marker of its place. */
   readonly content: string;
   readonly spans: readonly Span[];
   /** Of the whole: `generated` where any of it is. */
@@ -142,7 +148,9 @@ export interface CompressedDocument {
   /** Where `content` is not the source's own words; absent where all of it is. */
   readonly generated?: readonly GeneratedText[];
   readonly tokensBefore: number;
+  /** Of `content`; of origin `embedding` with its label, which is all there is of the document. */
   readonly tokensAfter: number;
+  readonly embedding?: Float32Array;
 }
 
 /** A stretch of a document's `content`, and the spans of the source that it was made from. */
@@ -162,6 +170,8 @@ export interface StageReport {
 export interface CompressionResult {
   /** The text to put into the prompt. */
   readonly context: string;
+  /** Where documents became embeddings: what stands in `context` in place of each marker, for a `Decoder`. */
+  readonly embeddings?: PlacedEmbeddings;
   /** The documents of which something was kept. */
   readonly documents: readonly CompressedDocument[];
   readonly tokens: {

@@ -30,6 +30,7 @@ export { summarise, type SummariseOptions } from './tcra/summarise.js';
 export type { Summary, SummaryGenerator, SummaryTask } from './tcra/summary-generator.js';
 export { tcra, type TcraOptions } from './tcra/tcra.js';
 export { createPipeline, Pipeline, type PipelineOptions } from './pipeline.js';
+export { xrag, type XragOptions } from './xrag/xrag.js';
 export { zipfit, type ZipfitOptions } from './zipfit/zipfit.js';
 export { nearDuplicates } from './zipfit/near-duplicates.js';
 export { rankByCompression, type RankedCandidate, type RankOptions } from './zipfit/rank-by-compression.js';

@@ -119,7 +119,11 @@ export class Pipeline implements Compressor {
   readonly #pages = new PageCache(this.#workers);
   readonly #results = new LRUCache<string, CompressionResult>({
     ...RESULT_CACHE,
-    sizeCalculation: (result) => 2 * result.context.length + 200 * result.decisions.length + 100,
+    sizeCalculation: ({ context, decisions, embeddings }) =>
+      2 * context.length +
+      200 * decisions.length +
+      4 * (embeddings?.rows ?? []).reduce((size, { length }) => size + length, 0) +
+      100,
   });
 
   /** Use `createPipeline`, which checks its options. */
@@ -211,6 +215,7 @@ export class Pipeline implements Compressor {
     });
     const result = {
       context: fitting.rendering.context,
+      ...(fitting.rendering.embeddings && { embeddings: fitting.rendering.embeddings }),
       documents: compressedDocuments(state, fitting.rendering, before, this.counter),
       tokens: {
         before: tokensBefore,

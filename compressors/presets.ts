@@ -6,6 +6,7 @@ import { sentences } from './exit/sentences.js';
 import { htmlrag } from './htmlrag/htmlrag.js';
 import { summarise } from './tcra/summarise.js';
 import { tcra } from './tcra/tcra.js';
+import { xrag } from './xrag/xrag.js';
 import { zipfit } from './zipfit/zipfit.js';
 
 /** Stages by the name that a configuration file or the command line gives, with their default settings. */
@@ -17,6 +18,7 @@ const STAGES: Readonly<Record<string, () => Compressor>> = {
   allot: () => allot(),
   summarise: () => summarise(),
   tcra: () => tcra(),
+  xrag: () => xrag(),
 };
 
 /** The stages of each preset, in order. */

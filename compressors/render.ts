@@ -2,12 +2,15 @@ import type { CompressedDocument, GeneratedText, SourceDocument, Span, State, Un
 import { escapeHtml, renderHtml } from './htmlrag/render-html.js';
 import type { Page } from './page.js';
 import { gapBetween } from './unit.js';
+import type { PlacedEmbeddings } from '../models/decoder/generation.js';
 import type { TokenCounter } from '../models/token-counter.js';
 
 export type Output = 'markdown' | 'text' | 'html';
 
 export interface Rendering {
   readonly context: string;
+  /** Undefined where there are none. */
+  readonly embeddings: PlacedEmbeddings | undefined;
   readonly tokens: number;
   readonly documents: readonly {
     readonly index: number;
@@ -18,7 +21,7 @@ export interface Rendering {
 
 /**
  * Puts kept units together: each document under a line `[n] title` (n counts the sources from 1), documents apart
- * by a blank line.
+ * by a blank line. A document that is an embedding stands behind its number alone, as it was read in training.
  * @param units by document, then in the order of the page
  */
 export function render(
@@ -37,12 +40,36 @@ export function render(
     document.content = renderDocument(document.units, state.pages[document.index], output);
   }
   const context = documents
-    .map(
-      ({ index, content }) =>
-        `${documentHeader(index, state.documents[index]!, state.pages[index])}\n${content}`,
+    .map(({ index, content, units }) =>
+      isEmbedding(units[0]!)
+        ? label(index) + content
+        : `${documentHeader(index, state.documents[index]!, state.pages[index])}\n${content}`,
     )
     .join('\n\n');
-  return { context, tokens: counter.count(context), documents };
+  const embeddings = placedEmbeddings(units);
+  return { context, embeddings, tokens: countAround(context, embeddings, counter), documents };
+}
+
+/** What stands before an embedding. */
+function label(index: number): string {
+  return `[${index + 1}] `;
+}
+
+function isEmbedding({ embedding }: Unit): boolean {
+  return embedding !== undefined;
+}
+
+function placedEmbeddings(units: readonly Unit[]): PlacedEmbeddings | undefined {
+  const marker = units.find(isEmbedding)?.text;
+  if (marker === undefined) return undefined;
+  return { marker, rows: units.flatMap(({ embedding }) => (embedding ? [embedding] : [])) };
+}
+
+/** An embedding is a token, and parts the text on its sides. */
+function countAround(text: string, embeddings: PlacedEmbeddings | undefined, counter: TokenCounter): number {
+  if (!embeddings) return counter.count(text);
+  const { marker, rows } = embeddings;
+  return text.split(marker).reduce((tokens, part) => tokens + counter.count(part), rows.length);
 }
 
 /** The line that stands above a document in the context. */
@@ -66,7 +93,9 @@ export function compressedDocuments(
       origin: units.find((unit) => unit.origin !== undefined)?.origin ?? 'verbatim',
       ...(generated.length > 0 && { generated }),
       tokensBefore: before[index]!,
-      tokensAfter: counter.count(content),
+      ...(isEmbedding(units[0]!)
+        ? { tokensAfter: counter.count(label(index)) + 1, embedding: units[0]!.embedding! }
+        : { tokensAfter: counter.count(content) }),
     };
   });
 }
@@ -106,7 +135,7 @@ export function mergeSpans(units: readonly Unit[]): Span[] {
 }
 
 function renderDocument(units: readonly Unit[], page: Page | undefined, output: Output): string {
-  if (!page) return units.map((unit) => unit.text).join('\n\n');
+  if (!page || isEmbedding(units[0]!)) return units.map((unit) => unit.text).join('\n\n');
   if (output === 'html') return renderHtml(page, units);
   // A source without markup gets none: its own marks are in its text.
   const markup = output === 'markdown' && (page.format === 'html' || page.format === 'markdown');

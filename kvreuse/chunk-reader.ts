@@ -72,7 +72,7 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
       });
       return {
         read(input: DecoderInput): Reading | undefined {
-          if (!('messages' in input)) return undefined;
+          if (!('messages' in input) || input.embeddings) return undefined;
           const layout = chatLayout(template(), input.messages);
           return layout.chunks.length === 0
             ? undefined

@@ -101,7 +101,11 @@ export class EvidenceScorer implements SentenceScorer {
     const judgement = await this.#judge(asked, await this.#passes(asked, context), context);
     if (units.every(({ layout }) => layout.type !== 'row')) return judgement;
     const lexical = await this.#lexical.score(query, units, state, context);
-    return { ...judgement, scores: rankRows(units, judgement.scores, lexical.scores) };
+    return {
+      ...judgement,
+      scores: rankRows(units, judgement.scores, lexical.scores),
+      probabilities: rankRows(units, judgement.probabilities, lexical.scores),
+    };
   }
 
   async #passes(asked: Asked, context: StageContext): Promise<Passes> {
@@ -222,7 +226,7 @@ export class EvidenceScorer implements SentenceScorer {
     { terms, units, sections, bm25 }: Asked,
     { first, second, isWhole, isHurried }: Passes,
     context: StageContext,
-  ): Promise<Judgement & { readonly scores: Float64Array }> {
+  ): Promise<Judgement & { readonly scores: Float64Array; readonly probabilities: Float64Array }> {
     const { combination, tau, least, lengthExponent } = this.#encoder.settings;
     const indices = sections.flatMap((section) => section.units);
     const sentences = sections.flatMap(({ units: members, terms: own }, section) =>
@@ -248,6 +252,7 @@ export class EvidenceScorer implements SentenceScorer {
     const columns = combination.features.map((name) => features[name as Feature]);
     const threshold = this.#options.threshold ?? tau;
     const scores = new Float64Array(units.length);
+    const probabilities = new Float64Array(units.length);
     let best = 0;
     for (const [at, index] of indices.entries()) {
       if (at % 256 === 0) await context.breathe();
@@ -258,6 +263,7 @@ export class EvidenceScorer implements SentenceScorer {
       );
       const probability = sigmoid(logit);
       best = Math.max(best, probability);
+      probabilities[index] = probability;
       if (context.budget === undefined) scores[index] = probability;
       else if (probability >= NOTHING_SHARE * threshold)
         scores[index] = sigmoid(logit - lengthExponent * Math.log(sentences[at]!.words));
@@ -271,6 +277,7 @@ export class EvidenceScorer implements SentenceScorer {
     const isHelpful = this.#options.threshold !== undefined || best >= least;
     return {
       scores,
+      probabilities,
       floor: threshold,
       zero: 'not read',
       ...(!isHelpful && { nothing: `nothing here helps: the best sentence is at ${best.toFixed(2)}` }),

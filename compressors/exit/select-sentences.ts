@@ -31,7 +31,7 @@ export async function selectSentences(
   checkScores(judgement, scorer, units);
   const scored = units.map((unit, index) =>
     state.pages[unit.document] && unit.layout.type !== 'heading'
-      ? { ...unit, score: judgement.scores[index]! }
+      ? { ...unit, score: judgement.scores[index]!, answers: reachesFloor(judgement, index) }
       : unit,
   );
   const judged = {
@@ -44,6 +44,11 @@ export async function selectSentences(
     : { ...judged, decisions: [...state.decisions, ...unusual(judged, judgement, stage)] };
 }
 
+function reachesFloor({ scores, floor, probabilities, nothing }: Judgement, index: number): boolean {
+  const held = (probabilities ?? scores)[index]!;
+  return nothing === undefined && held > 0 && held >= floor;
+}
+
 /** Blocks as they came, each with the best score of its sentences. */
 function wholeBlocks(
   blocks: readonly Unit[],
@@ -51,12 +56,14 @@ function wholeBlocks(
   placeOf: readonly number[],
 ): Unit[] {
   const best = new Map<number, number>();
-  sentences.forEach(({ score }, i) => {
+  const answering = new Set<number>();
+  sentences.forEach(({ score, answers }, i) => {
     if (score !== undefined) best.set(placeOf[i]!, Math.max(score, best.get(placeOf[i]!) ?? -Infinity));
+    if (answers) answering.add(placeOf[i]!);
   });
   return blocks.map((block, place) => {
     const score = best.get(place);
-    return score === undefined ? block : { ...block, score };
+    return score === undefined ? block : { ...block, score, answers: answering.has(place) };
   });
 }
 
@@ -72,8 +79,8 @@ function checkScores({ scores }: Judgement, { name }: SentenceScorer, units: rea
 
 function fromFloor(state: State, { floor, nothing, zero }: Judgement, stage: string, by: string): State {
   const chosen = new Set(
-    state.units.filter(({ score, layout }) =>
-      score === undefined ? layout.type !== 'heading' : nothing === undefined && score > 0 && score >= floor,
+    state.units.filter(({ score, layout, answers }) =>
+      score === undefined ? layout.type !== 'heading' : answers,
     ),
   );
   const needed = new Set<number>();

@@ -12,6 +12,8 @@ export interface Judgement {
   readonly scores: ArrayLike<number>;
   /** The score from which a unit is kept where there is no budget. */
   readonly floor: number;
+  /** One a unit: what is held against the floor where that is another number than the score. */
+  readonly probabilities?: ArrayLike<number>;
   /** Why no unit is to be kept where there is no budget, whatever its score. */
   readonly nothing?: string;
   /** What a score of 0 means. Default that nothing of the query is in it. */

@@ -1,7 +1,7 @@
 import { Template } from '@huggingface/jinja';
 import { ModelError } from '../model-error.js';
 import type { Tokenizer } from '../tokenizer.js';
-import type { ChatMessage } from './generation.js';
+import type { ChatMessage, PlacedEmbeddings } from './generation.js';
 
 /** A model's chat template: a conversation to tokens, up to where the model's turn begins. */
 export class ChatTemplate {
@@ -45,6 +45,26 @@ export class ChatTemplate {
    */
   encode(messages: readonly ChatMessage[]): number[] {
     return this.encodeInPieces(messages, () => []).flat();
+  }
+
+  /**
+   * The same around embeddings: what stands before the first, between two, and after the last.
+   * @throws ModelError `unsupported` also where the template leaves a message out, or says it twice
+   */
+  encodeAround(messages: readonly ChatMessage[], { marker, rows }: PlacedEmbeddings): number[][] {
+    const parts = messages.map(({ content }) => content.split(marker));
+    const pieces = this.encodeInPieces(
+      messages.map(({ role }, message) => ({ role, content: parts[message]!.join('') })),
+      (_, message) => {
+        let end = 0;
+        return parts[message]!.slice(0, -1).map((part) => (end += part.length));
+      },
+    );
+    if (pieces.length !== rows.length + 1)
+      throw this.#fault(
+        new Error(`of ${rows.length} embeddings it puts ${pieces.length - 1} into the prompt`),
+      );
+    return pieces;
   }
 
   /**

@@ -19,6 +19,7 @@ export type {
   GenerateOptions,
   Generation,
   GenerationResult,
+  PlacedEmbeddings,
   Reuse,
 } from './generation.js';
 
@@ -76,6 +77,9 @@ const inputSchema = z.union(
       messages: z
         .array(z.object({ role: z.enum(['system', 'user', 'assistant']), content: z.string() }))
         .min(1),
+      embeddings: z
+        .strictObject({ marker: z.string().min(1), rows: z.array(z.instanceof(Float32Array)) })
+        .optional(),
     }),
     z.strictObject({ prompt: z.string().min(1) }),
     z.strictObject({ tokens: z.array(z.int().nonnegative()).min(1) }),
@@ -105,6 +109,7 @@ export class Decoder {
   readonly #worker: Worker;
   readonly #requests = new Map<number, Request>();
   readonly #ended: Promise<void>;
+  #norm: Promise<number> | undefined;
   #next = 0;
   #fault: ModelError | undefined;
 
@@ -190,6 +195,24 @@ export class Decoder {
     });
   }
 
+  /**
+   * The rows that an input is to the model, [tokens, width]: what another engine is to go on from.
+   * @throws ConfigurationError; ModelError `unsupported`
+   */
+  async embed(input: DecoderInput): Promise<Float32Array> {
+    this.#check(input);
+    return new Promise((resolve, reject) => {
+      this.#send((id) => ({ type: 'embed', id, input }), { resolve, reject });
+    });
+  }
+
+  /** Mean length of a token's embedding, over the vocabulary. */
+  async embeddingNorm(): Promise<number> {
+    return (this.#norm ??= new Promise((resolve, reject) => {
+      this.#send((id) => ({ type: 'norm', id }), { resolve, reject });
+    }));
+  }
+
   /** Ends its thread; what is under way fails. A second call does nothing. */
   async close(): Promise<void> {
     if (!this.#fault) {
@@ -211,6 +234,23 @@ export class Decoder {
     validate(inputSchema, input, 'input');
     if ('embeds' in input && input.embeds.length % this.width !== 0)
       throw new ConfigurationError('input.embeds', input.embeds.length, `give rows of ${this.width} numbers`);
+    if ('messages' in input && input.embeddings) {
+      const { marker, rows } = input.embeddings;
+      const narrow = rows.find(({ length }) => length !== this.width);
+      if (narrow)
+        throw new ConfigurationError(
+          'input.embeddings.rows',
+          `a row of ${narrow.length} numbers`,
+          `give rows of ${this.width}, as wide as ${this.model}`,
+        );
+      const places = input.messages.reduce((sum, { content }) => sum + content.split(marker).length - 1, 0);
+      if (places !== rows.length)
+        throw new ConfigurationError(
+          'input.embeddings.marker',
+          marker,
+          `it stands in the messages ${places} times for ${rows.length} embeddings; give one that stands there for each of them and nowhere else`,
+        );
+    }
     if ('tokens' in input) {
       const strange = input.tokens.find((token) => token >= this.#vocabulary);
       if (strange !== undefined)

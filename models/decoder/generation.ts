@@ -1,12 +1,20 @@
 /** What the model is to go on from. */
 export type DecoderInput =
-  /** A conversation, put together by the model's own chat template. */
-  | { readonly messages: readonly ChatMessage[] }
+  /** A conversation, put together by the model's own chat template; embeddings may stand in it. */
+  | { readonly messages: readonly ChatMessage[]; readonly embeddings?: PlacedEmbeddings }
   /** Text as it stands; what looks like a special token in it is text. */
   | { readonly prompt: string }
   | { readonly tokens: readonly number[] }
   /** Numbers in place of tokens, `width` a row, as xRAG has them (Cheng et al. 2024). */
   | { readonly embeds: Float32Array };
+
+/** Numbers in place of a token each. */
+export interface PlacedEmbeddings {
+  /** Stands in the messages once for each of `rows`, and nowhere else: `embeddingMarker` finds one that no text has. */
+  readonly marker: string;
+  /** In the order of their markers, each as wide as the decoder. */
+  readonly rows: readonly Float32Array[];
+}
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant';

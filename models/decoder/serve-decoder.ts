@@ -78,6 +78,8 @@ export type ToWorker =
       readonly settings: GenerateSettings;
     }
   | { readonly type: 'encode'; readonly id: number; readonly text: string }
+  | { readonly type: 'embed'; readonly id: number; readonly input: DecoderInput }
+  | { readonly type: 'norm'; readonly id: number }
   | { readonly type: 'ask'; readonly id: number; readonly question: unknown }
   | { readonly type: 'abort'; readonly id: number }
   | { readonly type: 'close' };
@@ -182,7 +184,12 @@ async function serve(
   const embedsOf = (input: DecoderInput): Float32Array => {
     if ('embeds' in input) return input.embeds;
     if ('tokens' in input) return engine.embed(input.tokens);
-    if ('messages' in input) return engine.embed(template().encode(input.messages));
+    if ('messages' in input) {
+      const { messages, embeddings } = input;
+      if (!embeddings) return engine.embed(template().encode(messages));
+      const pieces = template().encodeAround(messages, embeddings);
+      return joined(pieces.flatMap((piece, i) => [engine.embed(piece), ...embeddings.rows.slice(i, i + 1)]));
+    }
     const tokens = tokenizer.encode(input.prompt);
     return engine.embed(begin === undefined ? tokens : [begin, ...tokens]);
   };
@@ -338,6 +345,16 @@ async function serve(
       case 'encode':
         send({ type: 'answer', id: message.id, answer: tokenizer.encode(message.text) });
         break;
+      case 'embed':
+        try {
+          send({ type: 'answer', id: message.id, answer: embedsOf(message.input) });
+        } catch (error) {
+          fail(message.id, error);
+        }
+        break;
+      case 'norm':
+        send({ type: 'answer', id: message.id, answer: meanNorm(engine) });
+        break;
       case 'ask':
         void reader?.ask(message.question).then(
           (answer) => {
@@ -364,6 +381,28 @@ async function serve(
     }
   });
   send({ type: 'ready', description: { contextTokens, width: shape.width, vocabulary: shape.vocabulary } });
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Of a token's embedding, over the vocabulary. */
+function meanNorm(engine: DecoderEngine): number {
+  const { vocabulary } = engine.shape;
+  let sum = 0;
+  for (let token = 0; token < vocabulary; token++) {
+    let squares = 0;
+    for (const value of engine.embed([token])) squares += value * value;
+    sum += Math.sqrt(squares);
+  }
+  return sum / vocabulary;
 }
 
 function readTokenizer(path: string, { json, config }: { json: object; config: object }): Tokenizer {
