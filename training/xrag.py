@@ -31,7 +31,6 @@ from torch.nn import functional as F
 WEIGHTS = Path(__file__).resolve().parent.parent / "models/weights"
 INPUTS, HIDDEN = 384, 2048
 EMBEDDED_TOKENS = 256  # of minilm, with its two special ones
-HELD_DOCUMENTS, HELD_QUESTIONS = 256, 60
 
 TARGET_TOKENS, SHORT_TOKENS = 96, 48  # half of the batches are short: more documents in the time
 BATCH = 24
@@ -244,6 +243,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="a checkpoint to begin from, of whichever decoder")
     parser.add_argument("--rate", type=float)
     parser.add_argument("--measure", action="store_true", help="train nothing; held-out figures into DIR/measured.json")
+    parser.add_argument("--documents", type=int, default=256, help="to measure on")
+    parser.add_argument("--questions", type=int, default=60, help="to measure on")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     text, frozen, embed = tokenizer(args.gguf), Frozen(from_gguf(args.gguf)), Embedder()
@@ -256,12 +257,11 @@ def main() -> None:
         projector.load_state_dict(start["projector"])
 
     train, kept = documents()
-    kept = kept[:HELD_DOCUMENTS]
-    kept_vectors = embed.all(kept, args.out)
-    held = [(vector, text.encode(document).ids[:TARGET_TOKENS]) for vector, document in zip(kept_vectors, kept)]
-
     if args.measure:
-        questions = [row for name in ("nq", "hotpot") for row in rows(name, "dev")[: HELD_QUESTIONS // 2]]
+        kept = kept[: args.documents]
+        kept_vectors = embed.all(kept, args.out)
+        held = [(vector, text.encode(document).ids[:TARGET_TOKENS]) for vector, document in zip(kept_vectors, kept)]
+        questions = [row for name in ("nq", "hotpot") for row in rows(name, "dev")[: args.questions // 2]]
         with torch.no_grad():
             norm = projector(torch.from_numpy(kept_vectors)).norm(dim=1).mean().item()
         figures = {
