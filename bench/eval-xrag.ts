@@ -46,11 +46,15 @@ interface Given {
   readonly embeddings?: PlacedEmbeddings;
 }
 
-/** Answers the first dev questions of a set from each kind of context. */
+/**
+ * Answers the first dev questions of a set from each kind of context.
+ * @param onFigures told of each kind as it is done
+ */
 export async function xragFigures(
   decoder: Decoder,
   set: ReaderSet,
   { count, ratio, projector }: XragOptions,
+  onFigures: (name: XragContext, figures: XragFigures) => void = () => undefined,
 ): Promise<Record<XragContext, XragFigures>> {
   const encoderOptions = { reader: decoder, ...(projector !== undefined && { folder: projector }) };
   const encoder = await DocumentEncoder.load(encoderOptions);
@@ -93,6 +97,7 @@ export async function xragFigures(
       embeddings: sums.embeddings / rows.length,
       firstToken: sums.firstToken / rows.length,
     };
+    onFigures(name, figures[name]);
   }
   await Promise.all([text.close(), mixed.close(), encoder.close()]);
   return figures as Record<XragContext, XragFigures>;

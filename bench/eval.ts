@@ -289,7 +289,14 @@ async function xrag(): Promise<void> {
   const decoder = await Decoder.load();
   const figures: Record<string, Record<XragContext, XragFigures>> = {};
   for (const set of READER_SETS)
-    figures[set] = await xragFigures(decoder, set, { count, ratio, projector: values.projector });
+    figures[set] = await xragFigures(
+      decoder,
+      set,
+      { count, ratio, projector: values.projector },
+      (name, measured) => {
+        if (!values.json) console.error(`${set}, ${name}`, measured);
+      },
+    );
   await decoder.close();
   if (values.json) {
     console.log(JSON.stringify({ model: decoder.model, keep: ratio, sets: figures }, null, 2));
