@@ -273,7 +273,7 @@ class Selection {
     const closure = this.#closure(index);
     // Rather the answer without its headings than the headings of what did not fit.
     const bare = closure.filter((member) => this.#state.units[member]!.layout.type !== 'heading');
-    if (!this.#add(unit.document, closure, budget) && bare.length < closure.length)
+    if (!this.#add(unit.document, closure, budget) && bare[0] === index && bare.length < closure.length)
       this.#add(unit.document, bare, budget);
   }
 

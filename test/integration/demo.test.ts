@@ -110,7 +110,7 @@ describe('the demo', () => {
   test('reads documents again from what it kept of them', () => {
     const [, tokens, reused] =
       /context +([\d,]+) tokens read in [\d.]+ s, ([\d,]+) of them from caches: \S/.exec(again)!;
-    expect(Number(reused)).toBeGreaterThan(0.8 * Number(tokens));
+    expect(Number(reused)).toBeGreaterThan(0.7 * Number(tokens));
   });
 
   test('writes a report with kept and dropped text in place', () => {
