@@ -1,5 +1,5 @@
 import { largestOf } from './grid.js';
-import { HALVES, LARGEST_HALF, nearestHalf } from '../../models/half.js';
+import { HALVES, LARGEST_HALF, nearestHalf } from '../../kernels/half.js';
 import { checkBytes, checkLayer, KvCodecError, type KvCodec } from './kv-codec.js';
 
 /** Keys, then values, as float16, rounded to the nearest. */

@@ -1,5 +1,5 @@
 import { largestOf } from './grid.js';
-import { HALVES, nearestHalf } from '../../models/half.js';
+import { HALVES, nearestHalf } from '../../kernels/half.js';
 import { int4 } from './int4.js';
 import { checkBytes, checkLayer, type KvCodec, type LayerSizes } from './kv-codec.js';
 import { leftFactor, rightFactor } from './low-rank.js';

@@ -1,4 +1,4 @@
-import { halfBelow, HALVES } from '../../models/half.js';
+import { halfBelow, HALVES } from '../../kernels/half.js';
 
 /**
  * Sizes (of ranges, of channels) are stored as a byte: sixteenths of an octave below the largest there may be, so that

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { ConfigurationError } from '../../settings/configuration-error.js';
-import { LARGEST_HALF, nearestHalf } from '../half.js';
+import { LARGEST_HALF, nearestHalf } from '../../kernels/half.js';
 
 /** Numbers as PyTorch names their storage. */
 const STORAGES = { float32: 'FloatStorage', float16: 'HalfStorage', bfloat16: 'BFloat16Storage' } as const;
