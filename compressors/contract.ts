@@ -123,6 +123,8 @@ export interface StageContext {
 /** A stage. It drops, splits, scores or replaces units and records each drop in `decisions`. */
 export interface Compressor {
   readonly name: string;
+  /** Whether a context may hold embeddings after it, which a model behind an API of text cannot read. Default false. */
+  readonly embeds?: boolean;
   compress(state: State, context: StageContext): Promise<State>;
   /** Gets ready what the first request would wait for, and throws where that cannot be had. */
   open?(): Promise<void>;

@@ -133,6 +133,10 @@ export class Pipeline implements Compressor {
     this.#settings = settings;
   }
 
+  get embeds(): boolean {
+    return this.#stages.some(({ embeds }) => embeds === true);
+  }
+
   /**
    * Compresses documents to what answers the query. A stage or document that fails is passed through with its reason.
    * @throws ConfigurationError for a request that has no query or documents; the signal's reason when aborted

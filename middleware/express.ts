@@ -66,7 +66,7 @@ const compressSchema = z.strictObject({
 export function compress(options: CompressOptions = {}): ExpressHandler {
   const { pipeline, query, documents, budget } = validate(compressSchema, options);
   checkBudget(budget);
-  const pipelines = new Pipelines(pipeline);
+  const pipelines = new Pipelines(pipeline, 'embeddings');
   const compress = (request: ExpressRequest, response: ExpressResponse, next: (error?: unknown) => void) => {
     const gone = new AbortController();
     const abort = () => {

@@ -18,11 +18,21 @@ export class Pipelines {
   readonly #options: PipelineOptions;
   readonly #made = new Map<string, Promise<Pipeline>>();
 
-  /** @throws ConfigurationError for options that cannot be used */
-  constructor(given: Pipeline | PipelineOptions = {}) {
+  /**
+   * @param reads what reads the contexts; where that is text alone, a pipeline that makes embeddings is refused
+   * @throws ConfigurationError for options that cannot be used
+   */
+  constructor(given: Pipeline | PipelineOptions = {}, reads: 'text' | 'embeddings' = 'text') {
     this.#given = given instanceof Pipeline ? given : undefined;
     this.#options = given instanceof Pipeline ? {} : given;
-    checkPipelineOptions(this.#options);
+    const { stages } = checkPipelineOptions(this.#options);
+    const embedding = [...stages, ...(this.#given ? [this.#given] : [])].find(({ embeds }) => embeds);
+    if (reads === 'text' && embedding)
+      throw new ConfigurationError(
+        'pipeline',
+        embedding.name,
+        'it makes embeddings, and what reads this context takes text; make the stage without a reader, or leave it out',
+      );
   }
 
   /** @throws ConfigurationError for a preset that does not exist */

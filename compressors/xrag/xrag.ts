@@ -43,6 +43,7 @@ export function xrag(options: XragOptions = {}): Compressor {
     (opening ??= DocumentEncoder.load({ reader, ...(encoderOptions as Omit<XragOptions, 'reader'>) }));
   return {
     name: 'xrag',
+    embeds: reader !== undefined,
     async open() {
       if (reader !== undefined) await open(reader);
     },

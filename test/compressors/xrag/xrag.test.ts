@@ -12,7 +12,11 @@ import {
   type SourceDocument,
   type XragOptions,
 } from 'ragpress';
+import { ragpressMiddleware } from 'ragpress/ai';
+import { compress, ragpress as forward } from 'ragpress/express';
+import { compressStep, RagpressCompressor } from 'ragpress/langchain';
 import { Decoder, DocumentEncoder, readerMessages } from 'ragpress/models';
+import { createProxy } from 'ragpress/proxy';
 import { Embedder } from '../../../models/encoder/embedder.js';
 import { ModelRegistry as OwnRegistry } from '../../../models/registry.js';
 import { checkpointFolder } from '../../models/decoder/checkpoint-folder.js';
@@ -261,6 +265,27 @@ test('a projector that does not fit is refused when the pipeline is made', async
   );
   expect(() => xrag({ documents: 0 })).toThrow(/xrag.documents/);
   expect(() => xrag({ engine: 1 } as never)).toThrow(/xrag.engine/);
+});
+
+test('what hands its context to an API of text refuses a pipeline that makes embeddings', async () => {
+  const upstream = 'http://127.0.0.1:1';
+  const made = await createPipeline({ stages: [exit(evidence), xrag(mixed)] });
+  for (const pipeline of [made, { stages: [xrag(mixed)] }, { stages: [made] }])
+    for (const use of [
+      () => createProxy({ upstream, pipeline }),
+      () => forward({ upstream, pipeline }),
+      () => ragpressMiddleware({ pipeline }),
+      () => new RagpressCompressor({ pipeline }),
+      () => compressStep({ pipeline }),
+    ])
+      expect(use).toThrow(
+        expect.objectContaining({ name: 'ConfigurationError', field: 'pipeline' }) as Error,
+      );
+  await made.close();
+
+  // Its handler has the whole result; and without a reader there are no embeddings.
+  await compress({ pipeline: { stages: [xrag(mixed)] } }).close();
+  expect(() => compressStep({ pipeline: { stages: [xrag()] } })).not.toThrow();
 });
 
 test('no document takes an embedding’s place, however it spells the marker', async () => {
