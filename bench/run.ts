@@ -5,6 +5,7 @@ import { benchDecoder } from './decoder.js';
 import { benchExit } from './exit.js';
 import { benchFast } from './fast.js';
 import { benchHtmlrag } from './htmlrag.js';
+import { benchKernels } from './kernels.js';
 import { benchKvCodecs } from './kv-codecs.js';
 import { benchKvreuse } from './kvreuse.js';
 import { benchPreset } from './preset.js';
@@ -25,6 +26,7 @@ const BENCHES: Readonly<Record<string, () => Promise<unknown>>> = {
   decoder: benchDecoder,
   kvreuse: benchKvreuse,
   'kv-codecs': benchKvCodecs,
+  kernels: benchKernels,
 };
 
 const { positionals, values } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });

@@ -101,6 +101,12 @@ export class Commands {
     if (bytes > 0) this.#encoder.copyBufferToBuffer(from.buffer, 0, to.buffer, 0, bytes);
   }
 
+  /** Makes an array 0. */
+  clear({ buffer }: GpuArray): void {
+    this.#endPass();
+    this.#encoder.clearBuffer(buffer);
+  }
+
   /**
    * Begins the work. Resolves once the GPU has accepted it, which may be before it is done.
    * @throws KernelError `shader`, `memory`, `lost`, `gpu`

@@ -107,6 +107,18 @@ export class Gpu {
     return new Commands(this);
   }
 
+  /**
+   * An array that lives until `free`; what is in it is anything.
+   * @throws KernelError `limits`; `memory` comes with the commands that first use it
+   */
+  array(bytes: number): GpuArray {
+    return { buffer: this.take('storage', bytes, () => undefined), bytes: Math.ceil(bytes / 4) * 4 };
+  }
+
+  free({ buffer }: GpuArray): void {
+    this.giveBack('storage', buffer);
+  }
+
   /** The same text is compiled once. */
   compiled({ name, wgsl }: Program): Compiled {
     const known = this.#pipelines.get(wgsl);
