@@ -359,7 +359,7 @@ async function answer(lab: KvLab, { slots, hidden }: Prefilled, tokens: number):
   const said: number[] = [];
   let row = hidden;
   // The prompt's own slots are left as they are: nothing reads them again.
-  const past: KvSlots = slots;
+  const past = slots as KvSlots;
   while (said.length < ANSWER_TOKENS) {
     const token = best(await decoder.logits(row));
     if (ends.includes(token)) break;

@@ -1,5 +1,5 @@
-import type { DecoderEngine, StepOutput } from '../models/decoder/decoder-engine.js';
-import { KvSlots, type SlotRun } from '../models/decoder/kv-slots.js';
+import type { Engine, StepOutput } from '../models/decoder/engine.js';
+import type { SlotRun, Slots } from '../models/decoder/kv-slots.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
 import { rowMask } from './row-mask.js';
@@ -27,7 +27,7 @@ export interface Stayed {
 
 /** A prompt whose keys and values are all there, ready to be gone on from. */
 export interface Prefilled {
-  readonly slots: KvSlots;
+  readonly slots: Slots;
   /** Of the last row, [width]. */
   readonly hidden: Float32Array;
   /** Rows that were computed through all layers. */
@@ -53,9 +53,9 @@ interface AttentionStatistics {
 
 /** Computes chunks by themselves, and prompts from chunks that are known. */
 export class ChunkEngine {
-  readonly #engine: DecoderEngine;
+  readonly #engine: Engine;
 
-  constructor(engine: DecoderEngine) {
+  constructor(engine: Engine) {
     this.#engine = engine;
   }
 
@@ -80,8 +80,8 @@ export class ChunkEngine {
     const owner = chunks.flatMap(({ length }, chunk) => new Array<number>(length).fill(chunk));
     const place = chunks.flatMap(({ length }) => Array.from({ length }, (_, i) => before + i));
     const rows = engine.embed(chunks.flat());
-    const slots = new KvSlots(engine.shape);
-    if (prefix) this.#place(slots, prefix, 0);
+    const slots = engine.slots();
+    if (prefix) slots.place(prefix, 0);
     const { width } = engine.shape;
     for (let at = 0; at < owner.length; at += ROWS) {
       const count = Math.min(ROWS, owner.length - at);
@@ -100,12 +100,14 @@ export class ChunkEngine {
       slots.append(kv, count);
       yield;
     }
+    const made: ChunkKv[] = [];
     let slot = before;
-    return chunks.map(({ length }) => {
-      const chunk = this.#read(slots, slot, length, before);
+    for (const { length } of chunks) {
+      made.push(await this.#read(slots, slot, length, before));
       slot += length;
-      return chunk;
-    });
+    }
+    slots.release();
+    return made;
   }
 
   /**
@@ -120,17 +122,19 @@ export class ChunkEngine {
     { head, tail }: Stayed,
   ): Steps<ChunkKv> {
     const before = prefix?.tokens ?? 0;
-    const slots = new KvSlots(this.#engine.shape);
+    const slots = this.#engine.slots();
     slots.reserve(before + tokens.length);
-    if (prefix) this.#place(slots, prefix, 0);
-    this.#place(slots, rowsOf(old, 0, head), before);
-    this.#place(slots, rowsOf(old, old.tokens - tail, old.tokens), before + tokens.length - tail);
+    if (prefix) slots.place(prefix, 0);
+    slots.place(rowsOf(old, 0, head), before);
+    slots.place(rowsOf(old, old.tokens - tail, old.tokens), before + tokens.length - tail);
     const positions = tokens.map((_, i) => before + i).slice(head, tokens.length - tail);
     const live = new Uint8Array(before + tokens.length).fill(1);
     for (const position of positions) live[position] = 0;
     const rows = this.#engine.embed(positions.map((position) => tokens[position - before]!));
     yield* this.#compute(slots, live, positions, rows, 0, this.#engine.parts.length);
-    return this.#read(slots, before, tokens.length, before);
+    const edited = await this.#read(slots, before, tokens.length, before);
+    slots.release();
+    return edited;
   }
 
   /**
@@ -156,9 +160,11 @@ export class ChunkEngine {
       return yield* this.#computeRest(layout, slots, live);
     }
     const cached = live.slice();
-    const known = this.#copy(slots, engine.parts[0]!.to - 1, layout.tokens);
+    const deviations = slots.watch(engine.parts[0]!.to - 1, layout.tokens);
     const first = yield* this.#compute(slots, new Uint8Array(layout.tokens), all, engine.embed(ids), 0, 1);
-    const kept = narrow({ rows: this.#deviations(known, slots, engine.parts[0]!.to - 1, cached) });
+    const kept = narrow({
+      rows: (await deviations()).map((size, position) => (cached[position] === 1 ? size : 0)),
+    });
     for (const position of kept) cached[position] = 0;
     const positions = all.filter((position) => cached[position] === 0);
     const rows = picked(first, positions, engine.shape.width);
@@ -194,15 +200,13 @@ export class ChunkEngine {
     const { slots, live } = this.#placed(layout, caches);
     for (const position of anew) live[position] = 0;
     const prompt = yield* this.#computeRest(layout, slots, live, { groupOf, count, onStep });
-    const made = pieces.map((piece) => {
-      const kv = this.#read(slots, piece.start, piece.tokens.length, piece.start);
+    const made: MadePiece[] = [];
+    for (const piece of pieces) {
+      const kv = await this.#read(slots, piece.start, piece.tokens.length, piece.start);
       const chunk = chunks.indexOf(piece);
-      return {
-        piece,
-        kv,
-        statistics: chunk < 0 ? undefined : statisticsOf(chunks.slice(0, chunk + 1), masses, count),
-      };
-    });
+      const statistics = chunk < 0 ? undefined : statisticsOf(chunks.slice(0, chunk + 1), masses, count);
+      made.push({ piece, kv, statistics });
+    }
     return { ...prompt, made };
   }
 
@@ -212,13 +216,13 @@ export class ChunkEngine {
   }
 
   /** Slots with caches at their places; a number a position, 1 where one has it. */
-  #placed(layout: PromptLayout, caches: readonly PlacedKv[]): { slots: KvSlots; live: Uint8Array } {
-    const slots = new KvSlots(this.#engine.shape);
+  #placed(layout: PromptLayout, caches: readonly PlacedKv[]): { slots: Slots; live: Uint8Array } {
+    const slots = this.#engine.slots();
     // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
     if (caches.length > 0) slots.reserve(layout.tokens + USUAL_ANSWER);
     const live = new Uint8Array(layout.tokens);
     for (const { piece, kv } of caches) {
-      this.#place(slots, kv, piece.start);
+      slots.place(kv, piece.start);
       live.fill(1, piece.start, piece.start + kv.tokens);
     }
     return { slots, live };
@@ -227,7 +231,7 @@ export class ChunkEngine {
   /** All rows that do not live, through all layers. */
   async *#computeRest(
     { ids }: PromptLayout,
-    slots: KvSlots,
+    slots: Slots,
     live: Uint8Array,
     statistics?: AttentionStatistics,
   ): Steps<Prefilled> {
@@ -240,7 +244,7 @@ export class ChunkEngine {
 
   /** Computes rows at ascending positions; each sees what lives before it. @returns what the last part put out */
   async *#compute(
-    slots: KvSlots,
+    slots: Slots,
     live: Uint8Array,
     positions: readonly number[],
     rows: Float32Array,
@@ -275,61 +279,10 @@ export class ChunkEngine {
     return out;
   }
 
-  #place(slots: KvSlots, { tokens, keys, values }: ChunkKv, start: number): void {
-    const positions = Int32Array.from({ length: tokens }, (_, i) => start + i);
-    const turned = this.#engine.rope.turned(keys, positions);
-    slots.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
-  }
-
   /** What stands in consecutive slots from `start` on, whose keys were rotated to `position` and those after it. */
-  #read(slots: KvSlots, start: number, count: number, position: number): ChunkKv {
+  async #read(slots: Slots, start: number, count: number, position: number): Promise<ChunkKv> {
     const { layers, kvHeads, headSize } = this.#engine.shape;
-    const keys = new Float32Array(layers * kvHeads * count * headSize);
-    const values = new Float32Array(keys.length);
-    for (let layer = 0, into = 0; layer < layers; layer++)
-      for (let head = 0; head < kvHeads; head++, into += count * headSize) {
-        const from = (head * slots.capacity + start) * headSize;
-        keys.set(slots.keys(layer).subarray(from, from + count * headSize), into);
-        values.set(slots.values(layer).subarray(from, from + count * headSize), into);
-      }
-    const positions = Int32Array.from({ length: count }, (_, i) => position + i);
-    const unrotated = this.#engine.rope.turned(keys, positions, true);
-    return { dims: { layers, kvHeads, headSize }, tokens: count, keys: unrotated, values };
-  }
-
-  #copy(
-    slots: KvSlots,
-    layer: number,
-    tokens: number,
-  ): { keys: Float32Array; values: Float32Array; stride: number } {
-    slots.reserve(tokens);
-    return { keys: slots.keys(layer).slice(), values: slots.values(layer).slice(), stride: slots.capacity };
-  }
-
-  /** Squared differences of a layer's keys and values, summed over heads: a number a position. */
-  #deviations(
-    known: { readonly keys: Float32Array; readonly values: Float32Array; readonly stride: number },
-    slots: KvSlots,
-    layer: number,
-    cached: Uint8Array,
-  ): Float32Array {
-    const { kvHeads, headSize } = this.#engine.shape;
-    const rows = new Float32Array(cached.length);
-    const [keys, values] = [slots.keys(layer), slots.values(layer)];
-    for (let position = 0; position < cached.length; position++) {
-      if (cached[position] === 0) continue;
-      let sum = 0;
-      for (let head = 0; head < kvHeads; head++) {
-        const [a, b] = [
-          (head * known.stride + position) * headSize,
-          (head * slots.capacity + position) * headSize,
-        ];
-        for (let i = 0; i < headSize; i++)
-          sum += (known.keys[a + i]! - keys[b + i]!) ** 2 + (known.values[a + i]! - values[b + i]!) ** 2;
-      }
-      rows[position] = sum;
-    }
-    return rows;
+    return { dims: { layers, kvHeads, headSize }, ...(await slots.read(start, count, position)) };
   }
 }
 

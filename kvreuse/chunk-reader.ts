@@ -53,7 +53,9 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
         ...(redis && { redis }),
         degrade: degradeRecord,
       });
-      const weights = `${await weightsHash(folder)} ${precision}`;
+      // Of other products than a CPU's, so near them and not the same.
+      const on = engine.device === 'cpu' ? '' : ` ${engine.device}`;
+      const weights = `${await weightsHash(folder)} ${precision}${on}`;
       const fingerprints = fingerprintsOf(weights, checkpoint, engine.rope);
       const chunks = new ChunkEngine(engine);
       if (checkpoint.chatTemplate !== undefined && !(await recordedGate(folder, policy.name))) {

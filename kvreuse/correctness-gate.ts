@@ -1,8 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { DecoderEngine } from '../models/decoder/decoder-engine.js';
-import { KvSlots } from '../models/decoder/kv-slots.js';
+import type { Engine } from '../models/decoder/engine.js';
 import { ModelError } from '../models/model-error.js';
 import type { ChunkEngine } from './chunk-engine.js';
 import { divergence, logSoftmax } from './divergence.js';
@@ -57,7 +56,7 @@ export async function recordedGate(folder: string, policy: string): Promise<Gate
  */
 export async function checkReuse(
   path: string,
-  decoder: DecoderEngine,
+  decoder: Engine,
   engine: ChunkEngine,
   policy: SelectionPolicy,
   layouts: readonly PromptLayout[],
@@ -87,7 +86,7 @@ export async function checkReuse(
 }
 
 async function checkPrompt(
-  decoder: DecoderEngine,
+  decoder: Engine,
   engine: ChunkEngine,
   policy: SelectionPolicy,
   layout: PromptLayout,
@@ -97,6 +96,7 @@ async function checkPrompt(
   const anew = await finish(prefillBy(engine, full(), layout, prefix, chunks));
   const reused = await finish(prefillBy(engine, policy, layout, prefix, chunks));
   const said = await engine.logits(reused.hidden);
+  for (const { slots } of [anew, reused]) slots.release();
   return {
     exact: divergence(logSoftmax(straight), logSoftmax(await engine.logits(anew.hidden))),
     moved: await movedBy(decoder, layout.chunks[0]!.tokens),
@@ -105,33 +105,29 @@ async function checkPrompt(
   };
 }
 
-async function readStraight(decoder: DecoderEngine, ids: readonly number[]): Promise<Float32Array> {
+async function readStraight(decoder: Engine, ids: readonly number[]): Promise<Float32Array> {
   const positions = ids.map((_, i) => i);
-  const { hidden } = await decoder.step({
-    rows: decoder.embed(ids),
-    positions,
-    past: new KvSlots(decoder.shape),
-  });
+  const past = decoder.slots();
+  const { hidden } = await decoder.step({ rows: decoder.embed(ids), positions, past });
+  past.release();
   return hidden.slice(-decoder.shape.width);
 }
 
-async function movedBy(decoder: DecoderEngine, tokens: readonly number[]): Promise<number> {
+async function movedBy(decoder: Engine, tokens: readonly number[]): Promise<number> {
   const [near, far] = [0, FAR].map((start) => tokens.map((_, i) => start + i));
   const keysAt = async (positions: readonly number[]) => {
-    const { kv } = await decoder.step({
-      rows: decoder.embed(tokens),
-      positions,
-      past: new KvSlots(decoder.shape),
-    });
-    return kv.map(({ keys }) => decoder.rope.turned(keys, positions, true));
+    const slots = decoder.slots();
+    const { kv } = await decoder.step({ rows: decoder.embed(tokens), positions, past: slots });
+    slots.append(kv, tokens.length);
+    const { keys } = await slots.read(0, tokens.length, positions[0]!);
+    slots.release();
+    return keys;
   };
   const [here, there] = [await keysAt(near!), await keysAt(far!)];
   let [difference, size] = [0, 0];
-  here.forEach((keys, part) => {
-    keys.forEach((key, i) => {
-      difference += (key - there[part]![i]!) ** 2;
-      size += key ** 2;
-    });
+  here.forEach((key, i) => {
+    difference += (key - there[i]!) ** 2;
+    size += key ** 2;
   });
   return Math.sqrt(difference / size);
 }

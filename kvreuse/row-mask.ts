@@ -1,5 +1,5 @@
 import { HIDDEN } from '../models/decoder/decoder-graph.js';
-import type { KvSlots } from '../models/decoder/kv-slots.js';
+import type { Slots } from '../models/decoder/kv-slots.js';
 
 /**
  * What rows see: slots that `seesSlot` says, and of the rows beside them those that `seesRow` says; themselves always.
@@ -7,7 +7,7 @@ import type { KvSlots } from '../models/decoder/kv-slots.js';
  */
 export function rowMask(
   rows: number,
-  { capacity, length }: KvSlots,
+  { capacity, length }: Slots,
   seesSlot: (row: number, slot: number) => boolean,
   seesRow: (row: number, other: number) => boolean,
 ): Float32Array {

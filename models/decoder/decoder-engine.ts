@@ -5,14 +5,17 @@ import {
   decoderGraph,
   headGraph,
   HIDDEN,
+  type Device,
   type GraphWeights,
   type LayerRange,
   type Product,
 } from './decoder-graph.js';
-import type { KvSlots, RowsKv } from './kv-slots.js';
+import type { Engine, StepInput, StepOutput } from './engine.js';
+import { KvSlots, type RowsKv, type Slots } from './kv-slots.js';
 import {
   BLOCK,
   inBlocks,
+  inBlocksOf,
   inColumns,
   rowsOf,
   transposed,
@@ -21,32 +24,6 @@ import {
 } from './quantise.js';
 import { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
-
-/** Rows to compute. */
-export interface StepInput {
-  /** [rows, width]: embedded tokens, or what the layers before put out. */
-  readonly rows: Float32Array;
-  /** A position a row. */
-  readonly positions: ArrayLike<number>;
-  readonly past: KvSlots;
-  /** [rows, capacity of past + rows], as the graph takes it. Default each row sees the past, itself and rows before it. */
-  readonly mask?: Float32Array;
-  /**
-   * [capacity of past + rows, groups], which group a slot or a row is of: the engine was opened for masses. Default
-   * none.
-   */
-  readonly groups?: Float32Array;
-}
-
-/** Of the rows alone. */
-export interface StepOutput {
-  /** [rows, width]: for the next layers or, after the last, for the vocabulary. */
-  readonly hidden: Float32Array;
-  /** In the order of layers. */
-  readonly kv: readonly RowsKv[];
-  /** [layers, rows, groups] for each of `kv`: attention paid to each group, a mean over heads. */
-  readonly masses: readonly Float32Array[];
-}
 
 /** `int8`: as fast as the machine is. `float32`: weights and products as the checkpoint has them, for comparison. */
 export type Precision = 'int8' | 'float32';
@@ -65,8 +42,17 @@ interface Part extends LayerRange {
   readonly session: InferenceSession;
 }
 
-/** A decoder on ONNX Runtime. Computes inside the call: for a thread of its own. */
-export class DecoderEngine {
+interface CpuInput extends StepInput {
+  readonly past: KvSlots;
+}
+
+interface CpuOutput extends StepOutput {
+  readonly kv: readonly RowsKv[];
+}
+
+/** A decoder on ONNX Runtime's CPU provider. Computes inside the call: for a thread of its own. */
+export class DecoderEngine implements Engine {
+  readonly device = 'cpu';
   readonly shape: DecoderShape;
   readonly rope: Rope;
   readonly #path: string;
@@ -97,15 +83,8 @@ export class DecoderEngine {
     { threads, precision, cuts = [], masses = false }: EngineOptions,
   ): Promise<DecoderEngine> {
     const { path, shape } = checkpoint;
-    if (shape.width % BLOCK !== 0 || shape.heads % shape.kvHeads !== 0 || shape.headSize % 2 !== 0)
-      throw new ModelError(
-        'unsupported',
-        path,
-        `${path} has a width of ${shape.width}, ${shape.heads} heads of ${shape.headSize} and ${shape.kvHeads} of keys; ` +
-          `a width that ${BLOCK} divides, heads that the heads of keys divide, and an even size of heads are run`,
-      );
-    const { embed, headWeights } =
-      precision === 'float32' ? floatVocabulary(checkpoint) : blockVocabulary(checkpoint);
+    checkShape(checkpoint);
+    const { embed, headWeights } = vocabularyOf(checkpoint, precision);
     const head = await session(path, headGraph(shape, headWeights), threads);
     const parts: Part[] = [];
     try {
@@ -132,11 +111,15 @@ export class DecoderEngine {
     return this.#embed(tokens);
   }
 
+  slots(): KvSlots {
+    return new KvSlots(this.shape, this.rope);
+  }
+
   /**
    * All layers.
    * @throws ModelError `inference`
    */
-  async step(input: StepInput): Promise<StepOutput> {
+  async step(input: CpuInput): Promise<CpuOutput> {
     return this.through(0, this.#parts.length, input);
   }
 
@@ -147,8 +130,8 @@ export class DecoderEngine {
   async through(
     first: number,
     end: number,
-    { rows, positions, past, mask, groups }: StepInput,
-  ): Promise<StepOutput> {
+    { rows, positions, past, mask, groups }: CpuInput,
+  ): Promise<CpuOutput> {
     const { width, headSize } = this.shape;
     const count = positions.length;
     const total = past.capacity + count;
@@ -190,7 +173,7 @@ export class DecoderEngine {
   }
 }
 
-const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
+export const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
 
 function pastOf(past: KvSlots, from: number, to: number): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
@@ -201,9 +184,25 @@ function pastOf(past: KvSlots, from: number, to: number): Record<string, Tensor>
   return feeds;
 }
 
+/** @throws ModelError `unsupported` */
+export function checkShape({ path, shape }: Checkpoint): void {
+  if (shape.width % BLOCK === 0 && shape.heads % shape.kvHeads === 0 && shape.headSize % 2 === 0) return;
+  throw new ModelError(
+    'unsupported',
+    path,
+    `${path} has a width of ${shape.width}, ${shape.heads} heads of ${shape.headSize} and ${shape.kvHeads} of keys; ` +
+      `a width that ${BLOCK} divides, heads that the heads of keys divide, and an even size of heads are run`,
+  );
+}
+
 interface Vocabulary {
   readonly embed: (tokens: ArrayLike<number>) => Float32Array;
   readonly headWeights: BlockWeights | FloatWeights;
+}
+
+/** How tokens become rows, and rows logits. */
+export function vocabularyOf(checkpoint: Checkpoint, precision: Precision): Vocabulary {
+  return precision === 'float32' ? floatVocabulary(checkpoint) : blockVocabulary(checkpoint);
 }
 
 function blockVocabulary({ embedding, head }: Checkpoint): Vocabulary {
@@ -225,7 +224,7 @@ function floatVocabulary({ embedding, head, shape: { width } }: Checkpoint): Voc
 }
 
 /** Each row sees all slots in use, itself, and the rows before it. */
-function causalMask({ length, capacity }: KvSlots, rows: number): Float32Array {
+export function causalMask({ length, capacity }: Slots, rows: number): Float32Array {
   const mask = new Float32Array(rows * (capacity + rows));
   for (let row = 0, at = 0; row < rows; row++, at += capacity + rows) {
     mask.fill(HIDDEN, at + length, at + capacity);
@@ -241,14 +240,22 @@ const PARTS: Readonly<Record<Product, readonly MatrixPart[]>> = {
   down: ['down'],
 };
 
-function weightsOf(checkpoint: Checkpoint, precision: Precision): GraphWeights {
+export function weightsOf(
+  checkpoint: Checkpoint,
+  precision: Precision,
+  device: Device = 'cpu',
+): GraphWeights {
   const { shape, finalNorm } = checkpoint;
-  const isRounded = precision === 'int8';
+  // A GPU multiplies numbers: nothing is rounded there but weights.
+  const isRounded = precision === 'int8' && device === 'cpu';
   const smoothing = (layer: number, name: Product) =>
     isRounded && name !== 'output' ? checkpoint.smoothing(layer, name) : undefined;
   return {
     product(layer, name) {
       const matrices = PARTS[name].map((part) => checkpoint.matrix(layer, part));
+      const { inner, width } = shape;
+      if (device === 'gpu' && precision === 'int8' && inner % BLOCK === 0 && width % BLOCK === 0)
+        return inBlocksOf(matrices);
       if (!isRounded) return transposed(matrices);
       const { inputs } = matrices[0]!;
       const weights = inColumns(matrices, smoothing(layer, name) ?? new Float32Array(inputs).fill(1));

@@ -7,7 +7,7 @@ export type Product = 'qkv' | 'output' | 'gateUp' | 'down';
 
 /** What the graph is made from; matrices one at a time, so that no more need be in memory. */
 export interface GraphWeights {
-  product(layer: number, name: Product): ColumnWeights | FloatWeights;
+  product(layer: number, name: Product): ColumnWeights | BlockWeights | FloatWeights;
   norm(layer: number, name: 'attention' | 'feedForward'): Float32Array;
   /** Of queries, keys and values, one after the other; undefined where the model has none. */
   bias(layer: number): Float32Array | undefined;
@@ -19,6 +19,9 @@ const CONTRIB = { domain: 'com.microsoft' } as const;
 
 /** What hides a slot from a row in the mask; an infinite one would make NaN of a row that sees nothing. */
 export const HIDDEN = -1e9;
+
+/** What a graph is run on. */
+export type Device = 'cpu' | 'gpu';
 
 /** Layers `from` to `to`, the last not among them. */
 export interface LayerRange {
@@ -38,7 +41,10 @@ export interface LayerRange {
  * [layers, kvHeads, rows, headSize] of the rows alone, keys rotated; `mass` [layers, rows, groups], attention that a row
  * pays to each group, a mean over heads.
  *
- * Weights of 8 bits have a scale a column, and every row of activations a scale of its own, so that one large number
+ * `device`: the WebGPU provider of ONNX Runtime has neither products of 8-bit integers nor FusedMatMul: there weights of 8
+ * bits are in blocks, activations are numbers, and keys are transposed.
+ *
+ * Weights of 8 bits for a CPU have a scale a column, and every row of activations a scale of its own, so that one large number
  * does not make the other rows coarse, and no row depends on which others are computed with it.
  */
 export function decoderGraph(
@@ -46,6 +52,7 @@ export function decoderGraph(
   weights: GraphWeights,
   { from, to }: LayerRange,
   masses: boolean,
+  device: Device = 'cpu',
 ): Uint8Array {
   const { layers, width, heads, kvHeads, headSize, epsilon } = shape;
   const onnx = new OnnxGraph(OPSET);
@@ -92,13 +99,9 @@ export function decoderGraph(
   /** A matrix product but for `step`, a number a row that it has still to be multiplied with. */
   const product = (x: string, layer: number, name: Product) => {
     const matrix = weights.product(layer, name);
-    const { inputs, outputs } = matrix;
-    if ('numbers' in matrix)
-      return {
-        y: onnx.node('MatMul', [x, onnx.constant(matrix.numbers, [inputs, outputs])]),
-        step: undefined,
-      };
-    const { levels, scales } = matrix;
+    if ('numbers' in matrix || matrix.levels instanceof Uint8Array)
+      return { y: plainProduct(onnx, x, matrix as FloatWeights | BlockWeights), step: undefined };
+    const { inputs, outputs, levels, scales } = matrix as ColumnWeights;
     const largest = onnx.node('ReduceMax', [onnx.node('Abs', [x]), last]);
     const step = times(largest, level);
     const inLevels = onnx.node('QuantizeLinear', [x, reshape(step, dims.flat), middles], {
@@ -115,6 +118,18 @@ export function decoderGraph(
     const { y, step } = product(x, layer, name);
     return scaled(y, step);
   };
+
+  /** Queries with keys, [heads, rows, total]. */
+  const dots = (queries: string, keys: string) =>
+    device === 'cpu'
+      ? onnx.node('FusedMatMul', [queries, keys], {
+          ...CONTRIB,
+          attributes: { transB: 1, alpha: { float: 1 / Math.sqrt(headSize) } },
+        })
+      : onnx.node('MatMul', [
+          times(queries, onnx.constant(Float32Array.of(1 / Math.sqrt(headSize)), [])),
+          onnx.node('Transpose', [keys], { attributes: { perm: [0, 2, 1] } }),
+        ]);
 
   const kept: Record<'k' | 'v' | 'mass', string[]> = { k: [], v: [], mass: [] };
   const attention = (x: string, layer: number) => {
@@ -134,11 +149,7 @@ export function decoderGraph(
     const beside = (past: string, own: string) =>
       onnx.node('Concat', [`${past}.${layer}`, own], { attributes: { axis: 1 } });
     // Heads of queries that share a head of keys are rows of one product (GQA).
-    const scores = onnx.node(
-      'FusedMatMul',
-      [reshape(swap(reshape(q, dims.queries)), dims.grouped), beside('past_k', keys)],
-      { ...CONTRIB, attributes: { transB: 1, alpha: { float: 1 / Math.sqrt(headSize) } } },
-    );
+    const scores = dots(reshape(swap(reshape(q, dims.queries)), dims.grouped), beside('past_k', keys));
     const masked = onnx.node('Add', [reshape(scores, dims.scoresByHead), 'mask']);
     const shares = onnx.node('Softmax', [masked], { attributes: { axis: -1 } });
     if (masses) {
@@ -204,23 +215,32 @@ export function decoderGraph(
 export function headGraph(
   { width, vocabulary }: DecoderShape,
   weights: BlockWeights | FloatWeights,
+  device: Device = 'cpu',
 ): Uint8Array {
   const onnx = new OnnxGraph(OPSET);
   onnx.input('hidden', 'float32', [1, 'rows', width]);
-  const outputs = ['logits'];
-  if ('numbers' in weights) {
-    onnx.nodes('MatMul', ['hidden', onnx.constant(weights.numbers, [width, vocabulary])], { outputs });
-  } else {
-    const blocks = width / BLOCK;
-    const levels = onnx.constant(weights.levels, [vocabulary, blocks, BLOCK]);
-    const scales = onnx.constant(weights.scales, [vocabulary * blocks]);
-    onnx.nodes('MatMulNBits', ['hidden', levels, scales], {
-      ...CONTRIB,
-      outputs,
-      // Level 4: products of 8-bit integers, activations with a scale a block (onnxruntime, docs/ContribOperators.md).
-      attributes: { K: width, N: vocabulary, bits: 8, block_size: BLOCK, accuracy_level: 4 },
-    });
-  }
+  // Level 4: products of 8-bit integers, activations with a scale a block (onnxruntime, docs/ContribOperators.md).
+  plainProduct(onnx, 'hidden', weights, ['logits'], device === 'cpu' ? { accuracy_level: 4 } : {});
   onnx.output('logits', 'float32', [1, 'rows', vocabulary]);
   return onnx.encode();
+}
+
+/** A product with weights as numbers, or of 8 bits in blocks. */
+function plainProduct(
+  onnx: OnnxGraph,
+  x: string,
+  weights: BlockWeights | FloatWeights,
+  outputs: readonly string[] | number = 1,
+  attributes: Readonly<Record<string, number>> = {},
+): string {
+  const { inputs: K, outputs: N } = weights;
+  if ('numbers' in weights)
+    return onnx.node('MatMul', [x, onnx.constant(weights.numbers, [K, N])], { outputs });
+  const levels = onnx.constant(weights.levels, [N, K / BLOCK, BLOCK]);
+  const scales = onnx.constant(weights.scales, [(N * K) / BLOCK]);
+  return onnx.node('MatMulNBits', [x, levels, scales], {
+    ...CONTRIB,
+    outputs,
+    attributes: { K, N, bits: 8, block_size: BLOCK, ...attributes },
+  });
 }

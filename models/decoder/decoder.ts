@@ -9,7 +9,15 @@ import { endNativeTurns, nativeTurns } from '../native-turn.js';
 import { packageRoot } from '../package-root.js';
 import { ModelRegistry } from '../registry.js';
 import type { Precision } from './decoder-engine.js';
-import type { DecoderDescription, Fault, FromWorker, ToWorker, WorkerSettings } from './serve-decoder.js';
+import type { DeviceChoice } from './open-engine.js';
+import type {
+  DecoderDescription,
+  DecoderDevice,
+  Fault,
+  FromWorker,
+  ToWorker,
+  WorkerSettings,
+} from './serve-decoder.js';
 import { generateSettingsSchema } from './generate-settings.js';
 import type { DecoderInput, GenerateOptions, Generation, GenerationResult } from './generation.js';
 
@@ -34,6 +42,12 @@ export interface DecoderOptions {
   readonly threads?: number;
   /** `float32` computes as the checkpoint has it, several times slower, for comparison. Default `int8`. */
   readonly precision?: Precision;
+  /**
+   * `gpu`: WebGPU, by the packages `webgpu` and `onnxruntime-web`; where it has no adapter, or loses it, the CPU answers,
+   * and `Decoder.device` says why. `auto`: the same, and the CPU also where the packages are missing or the adapter is
+   * software. Default `cpu`.
+   */
+  readonly device?: DeviceChoice;
   /**
    * Tokens that a prompt and its answer may have together. Default, and at most, what the model was trained for, but for
    * `window`.
@@ -62,6 +76,7 @@ const optionsSchema = z
       .max(256)
       .default(() => Math.min(4, availableParallelism())),
     precision: z.enum(['int8', 'float32'], 'give int8 or float32').default('int8'),
+    device: z.enum(['auto', 'cpu', 'gpu'], 'give auto, cpu or gpu').default('cpu'),
     contextTokens: z.int('give a whole number').min(2, 'give 2 or more').optional(),
     window: z.int('give a whole number').min(256, 'give 256 or more').optional(),
     cacheMegabytes: z.number().positive('give a number above 0').default(128),
@@ -69,6 +84,10 @@ const optionsSchema = z
   .refine(({ model, folder }) => model === undefined || folder === undefined, {
     path: ['folder'],
     error: 'give a model or a folder, not both',
+  })
+  .refine(({ window, device }) => window === undefined || device !== 'gpu', {
+    path: ['device'],
+    error: 'a window is for the CPU alone; leave one of the two away',
   });
 
 const inputSchema = z.union(
@@ -110,12 +129,14 @@ export class Decoder {
   readonly #requests = new Map<number, Request>();
   readonly #ended: Promise<void>;
   #norm: Promise<number> | undefined;
+  #device: DecoderDevice;
   #next = 0;
   #fault: ModelError | undefined;
 
   protected constructor({ model, worker, description }: StartedDecoder) {
-    const { contextTokens, width, vocabulary } = description;
+    const { contextTokens, width, vocabulary, device } = description;
     this.model = model;
+    this.#device = device;
     this.contextTokens = contextTokens;
     this.width = width;
     this.#vocabulary = vocabulary;
@@ -186,6 +207,11 @@ export class Decoder {
           this.#abort(id, new DOMException('nobody reads what is generated', 'AbortError'));
         }),
     };
+  }
+
+  /** Where it computes; on the CPU from the moment on that a GPU failed. */
+  get device(): DecoderDevice {
+    return this.#device;
   }
 
   /** Token ids of a text, without special tokens. */
@@ -276,6 +302,10 @@ export class Decoder {
 
   #receive(message: FromWorker): void {
     if (message.type === 'ready') return;
+    if (message.type === 'device') {
+      this.#device = message.device;
+      return;
+    }
     const request = message.id === undefined ? undefined : this.#requests.get(message.id);
     if (!request) return;
     if (message.type === 'text') {
@@ -325,17 +355,16 @@ export async function startDecoder(
   options: DecoderOptions,
   reading?: unknown,
 ): Promise<StartedDecoder> {
-  const { model, folder, registry, threads, precision, contextTokens, window, cacheMegabytes } = validate(
-    optionsSchema,
-    options,
-    'decoder',
-  );
+  const { model, folder, registry, threads, precision, device, contextTokens, window, cacheMegabytes } =
+    validate(optionsSchema, options, 'decoder');
+  if (device === 'gpu') checkPackages();
   const found =
     folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
   const settings: WorkerSettings = {
     folder: found?.folder ?? folder!,
     threads,
     precision,
+    device: window === undefined ? device : 'cpu',
     contextTokens,
     window,
     cacheBytes: cacheMegabytes * 1e6,
@@ -359,6 +388,24 @@ export async function startDecoder(
     worker.once('error', reject);
   });
   return { model: name, worker, description };
+}
+
+/** @throws ConfigurationError where what a GPU needs is not installed */
+function checkPackages(): void {
+  const missing = ['webgpu', 'onnxruntime-web/webgpu'].flatMap((name) => {
+    try {
+      import.meta.resolve(name);
+      return [];
+    } catch {
+      return [name.split('/')[0]!];
+    }
+  });
+  if (missing.length > 0)
+    throw new ConfigurationError(
+      'decoder.device',
+      'gpu',
+      `install ${missing.join(' and ')}, or give auto or cpu`,
+    );
 }
 
 async function find(

@@ -1,26 +1,66 @@
+import { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
 
 /** Slots are added so many at once: a graph sees no more than this many that hold nothing. */
 const STEP = 64;
 
-/** Keys, rotated, and values of rows, of the layers from `from` on: [layers, kvHeads, rows, headSize] each. */
-export interface RowsKv {
+/** Keys and values of rows as an engine puts them out, of the layers from `from` on: what is in them its slots know. */
+export interface StepKv {
   readonly from: number;
+}
+
+/** Keys, as they are before their rotation, and values of consecutive tokens: [layers, kvHeads, tokens, headSize] each. */
+export interface TokensKv {
+  readonly tokens: number;
   readonly keys: Float32Array;
   readonly values: Float32Array;
 }
 
-/** Keys, rotated, and values of a sequence: a slot a token, the first `length` of `capacity` in use. */
-export class KvSlots {
+/** Keys, rotated, and values of a sequence, on an engine's device: a slot a token, `length` of `capacity` in use. */
+export interface Slots {
+  readonly length: number;
+  readonly capacity: number;
+  /** Puts rows behind those in use. */
+  append(kv: readonly StepKv[], rows: number): void;
+  /**
+   * Puts runs of rows into slots, whatever is there; slots up to the last one put count as in use.
+   * @param rows of `kv`, in all
+   */
+  put(kv: readonly StepKv[], runs: readonly SlotRun[], rows: number): void;
+  /** Makes room for so many slots at once. */
+  reserve(slots: number): void;
+  /** Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers. */
+  place(kv: TokensKv, start: number): void;
+  /** What stands in slots from `start` on, whose keys were rotated to `position` and those after it. */
+  read(start: number, count: number, position: number): Promise<TokensKv>;
+  /**
+   * Remembers a layer of the first slots as it is. @returns what tells how far it has gone from there: squared differences
+   * of keys and values, summed over heads, a number a slot
+   */
+  watch(layer: number, slots: number): () => Promise<Float32Array>;
+  /** Lets memory go that is not the process's own. */
+  release(): void;
+}
+
+/** Keys, rotated, and values of rows, of the layers from `from` on: [layers, kvHeads, rows, headSize] each. */
+export interface RowsKv extends StepKv {
+  readonly keys: Float32Array;
+  readonly values: Float32Array;
+}
+
+/** Slots in the process's memory. */
+export class KvSlots implements Slots {
   readonly #shape: DecoderShape;
+  readonly #rope: Rope;
   /** A layer each, [kvHeads, capacity, headSize]. */
   readonly #keys: Float32Array[];
   readonly #values: Float32Array[];
   #length = 0;
   #capacity = 0;
 
-  constructor(shape: DecoderShape) {
+  constructor(shape: DecoderShape, rope = new Rope(shape)) {
     this.#shape = shape;
+    this.#rope = rope;
     this.#keys = Array.from({ length: shape.layers }, () => new Float32Array(0));
     this.#values = Array.from({ length: shape.layers }, () => new Float32Array(0));
   }
@@ -46,15 +86,10 @@ export class KvSlots {
     return this.#values[layer]!;
   }
 
-  /** Puts rows behind those in use. */
   append(kv: readonly RowsKv[], rows: number): void {
     this.put(kv, [{ row: 0, slot: this.#length, count: rows }], rows);
   }
 
-  /**
-   * Puts runs of rows into slots, whatever is there; slots up to the last one put count as in use.
-   * @param rows of `kv`, in all
-   */
   put(kv: readonly RowsKv[], runs: readonly SlotRun[], rows: number): void {
     const end = Math.max(this.#length, ...runs.map(({ slot, count }) => slot + count));
     this.reserve(end);
@@ -75,7 +110,6 @@ export class KvSlots {
     this.#length = end;
   }
 
-  /** Makes room for so many slots at once. */
   reserve(slots: number): void {
     if (slots <= this.#capacity) return;
     const capacity = Math.ceil(slots / STEP) * STEP;
@@ -83,6 +117,49 @@ export class KvSlots {
       for (let layer = 0; layer < arrays.length; layer++)
         arrays[layer] = this.#moved(arrays[layer]!, capacity);
     this.#capacity = capacity;
+  }
+
+  place({ tokens, keys, values }: TokensKv, start: number): void {
+    const turned = this.#rope.turned(keys, placesFrom(start, tokens));
+    this.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
+  }
+
+  read(start: number, count: number, position: number): Promise<TokensKv> {
+    const { layers, kvHeads, headSize } = this.#shape;
+    const keys = new Float32Array(layers * kvHeads * count * headSize);
+    const values = new Float32Array(keys.length);
+    for (let layer = 0, into = 0; layer < layers; layer++)
+      for (let head = 0; head < kvHeads; head++, into += count * headSize) {
+        const from = (head * this.#capacity + start) * headSize;
+        keys.set(this.#keys[layer]!.subarray(from, from + count * headSize), into);
+        values.set(this.#values[layer]!.subarray(from, from + count * headSize), into);
+      }
+    const unrotated = this.#rope.turned(keys, placesFrom(position, count), true);
+    return Promise.resolve({ tokens: count, keys: unrotated, values });
+  }
+
+  watch(layer: number, slots: number): () => Promise<Float32Array> {
+    this.reserve(slots);
+    const known = { keys: this.#keys[layer]!.slice(), values: this.#values[layer]!.slice() };
+    const stride = this.#capacity;
+    const { kvHeads, headSize } = this.#shape;
+    return () => {
+      const [keys, values] = [this.#keys[layer]!, this.#values[layer]!];
+      const deviations = Float32Array.from({ length: slots }, (_, slot) => {
+        let sum = 0;
+        for (let head = 0; head < kvHeads; head++) {
+          const [a, b] = [(head * stride + slot) * headSize, (head * this.#capacity + slot) * headSize];
+          for (let i = 0; i < headSize; i++)
+            sum += (known.keys[a + i]! - keys[b + i]!) ** 2 + (known.values[a + i]! - values[b + i]!) ** 2;
+        }
+        return sum;
+      });
+      return Promise.resolve(deviations);
+    };
+  }
+
+  release(): void {
+    // The process's own memory goes by itself.
   }
 
   #moved(from: Float32Array, capacity: number): Float32Array {
@@ -101,6 +178,11 @@ export interface SlotRun {
   readonly row: number;
   readonly slot: number;
   readonly count: number;
+}
+
+/** Consecutive positions. */
+export function placesFrom(start: number, count: number): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => start + i);
 }
 
 /** Bytes that a token's keys and values take. */

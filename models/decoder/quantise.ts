@@ -94,6 +94,22 @@ export function transposed(parts: readonly Matrix[]): FloatWeights {
   return { inputs, outputs, numbers };
 }
 
+/** @param parts matrices with the same inputs, one below the other */
+export function inBlocksOf(parts: readonly Matrix[]): BlockWeights {
+  const blocks = parts.map(inBlocks);
+  const { inputs } = blocks[0]!;
+  const outputs = blocks.reduce((sum, part) => sum + part.outputs, 0);
+  const levels = new Uint8Array(inputs * outputs);
+  const scales = new Float32Array(levels.length / BLOCK);
+  let first = 0;
+  for (const part of blocks) {
+    levels.set(part.levels, first);
+    scales.set(part.scales, first / BLOCK);
+    first += part.levels.length;
+  }
+  return { inputs, outputs, levels, scales };
+}
+
 export function inBlocks(matrix: Matrix): BlockWeights {
   const { inputs, outputs } = matrix;
   const levels = new Uint8Array(inputs * outputs);

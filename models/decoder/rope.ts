@@ -33,23 +33,27 @@ export class Rope {
     return { cos, sin };
   }
 
+  /** What undoes a rotation: the transposed one, once the factor in it is gone twice. */
+  unrotation(positions: ArrayLike<number>): Rotation {
+    const { cos, sin } = this.rotation(positions);
+    const by = 1 / this.factor ** 2;
+    return { cos: cos.map((value) => by * value), sin: sin.map((value) => -by * value) };
+  }
+
   /**
    * Keys [heads, rows, headSize] as the graph rotates them, or with `back` as they were before: by one rotation from
    * double angles, so nothing adds up however often a key is moved.
    */
   turned(keys: Float32Array, positions: ArrayLike<number>, back = false): Float32Array {
-    const { cos, sin } = this.rotation(positions);
+    const { cos, sin } = back ? this.unrotation(positions) : this.rotation(positions);
     const pairs = this.frequencies.length;
-    // Undone by the transposed rotation, once the factor in it is gone twice.
-    const scale = back ? 1 / this.factor ** 2 : 1;
-    const sign = back ? -1 : 1;
     const out = new Float32Array(keys.length);
     for (let at = 0, turn = 0; at < keys.length; at += 2 * pairs) {
       for (let pair = 0; pair < pairs; pair++, turn++) {
         const x = keys[at + pair]!;
         const y = keys[at + pairs + pair]!;
-        const c = scale * cos[turn]!;
-        const s = sign * scale * sin[turn]!;
+        const c = cos[turn]!;
+        const s = sin[turn]!;
         out[at + pair] = x * c - y * s;
         out[at + pairs + pair] = y * c + x * s;
       }

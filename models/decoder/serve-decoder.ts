@@ -1,14 +1,18 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import { KernelError } from '../../kernels/kernel-error.js';
 import { ModelError, type ModelErrorCode } from '../model-error.js';
 import { nativeTurn } from '../native-turn.js';
 import { Tokenizer } from '../tokenizer.js';
 import { ChatTemplate } from './chat-template.js';
 import { openCheckpoint, type Checkpoint } from './checkpoint.js';
-import { DecoderEngine, type EngineOptions, type Precision } from './decoder-engine.js';
+import type { EngineOptions, Precision } from './decoder-engine.js';
+import type { Device } from './decoder-graph.js';
+import type { Engine } from './engine.js';
 import type { GenerateSettings } from './generate-settings.js';
 import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
-import { bytesAToken, KvSlots } from './kv-slots.js';
+import { bytesAToken, type KvSlots, type Slots } from './kv-slots.js';
 import { LambdaWindow } from './lambda-window.js';
+import { openEngine, type DeviceChoice } from './open-engine.js';
 import { Sampler } from './sampler.js';
 import type { DecoderShape } from './shape.js';
 import { TextStream } from './text-stream.js';
@@ -17,6 +21,7 @@ export interface WorkerSettings {
   readonly folder: string;
   readonly threads: number;
   readonly precision: Precision;
+  readonly device: DeviceChoice;
   readonly contextTokens: number | undefined;
   readonly window: number | undefined;
   readonly cacheBytes: number;
@@ -30,7 +35,7 @@ export interface ReaderParts {
   readonly folder: string;
   readonly precision: Precision;
   readonly checkpoint: Checkpoint;
-  readonly engine: DecoderEngine;
+  readonly engine: Engine;
   readonly template: () => ChatTemplate;
 }
 
@@ -51,7 +56,7 @@ export interface Reading {
 
 export interface PromptRead {
   /** All of the prompt's tokens. */
-  readonly slots: KvSlots;
+  readonly slots: Slots;
   /** Of the last row. */
   readonly hidden: Float32Array;
   readonly reuse: Reuse;
@@ -63,8 +68,16 @@ export interface ReaderMaker {
   make(parts: ReaderParts): Promise<PromptReader>;
 }
 
+/** Where a decoder computes. */
+export interface DecoderDevice {
+  readonly name: Device;
+  /** Why not on the GPU that was asked for; undefined where it is, or none was. */
+  readonly reason: string | undefined;
+}
+
 /** What is known once the weights are loaded. */
 export interface DecoderDescription {
+  readonly device: DecoderDevice;
   readonly contextTokens: number;
   readonly width: number;
   readonly vocabulary: number;
@@ -92,6 +105,7 @@ export interface Fault {
 
 export type FromWorker =
   | { readonly type: 'ready'; readonly description: DecoderDescription }
+  | { readonly type: 'device'; readonly device: DecoderDevice }
   | { readonly type: 'text'; readonly id: number; readonly text: string }
   | { readonly type: 'end'; readonly id: number; readonly result: GenerationResult }
   | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
@@ -117,7 +131,9 @@ const WINDOWS = 16;
 /** A request under way. */
 interface Running {
   readonly id: number;
-  slots: KvSlots;
+  readonly input: DecoderInput;
+  /** From its first step on. */
+  slots: Slots | undefined;
   readonly window: LambdaWindow | undefined;
   /** Rows that are still to be computed, [rows, width]. */
   rows: Float32Array;
@@ -134,6 +150,10 @@ interface Running {
   began: number | undefined;
   firstToken: number | undefined;
   completionTokens: number;
+  /** Generated tokens. */
+  readonly said: number[];
+  /** Of them, those whose rows are still to be computed after the prompt, on another device than the first. */
+  again: readonly number[];
 }
 
 const port = parentPort!;
@@ -156,7 +176,7 @@ export async function serveDecoder(reader?: ReaderMaker): Promise<void> {
 }
 
 async function serve(
-  { folder, threads, precision, contextTokens: limit, window, cacheBytes, turns }: WorkerSettings,
+  { folder, threads, precision, device, contextTokens: limit, window, cacheBytes, turns }: WorkerSettings,
   maker: ReaderMaker | undefined,
 ): Promise<void> {
   const checkpoint = await openCheckpoint(folder);
@@ -165,8 +185,9 @@ async function serve(
   const contextTokens = Math.min(limit ?? most, most);
   const tokenizer = readTokenizer(path, checkpoint.tokenizer);
   const options = { threads, precision, ...maker?.engine(shape) };
-  const opening = nativeTurn(turns, () => DecoderEngine.open(checkpoint, options));
-  const engine = await opening.finally(() => checkpoint.close());
+  const opening = nativeTurn(turns, () => openEngine(checkpoint, device, options));
+  const opened = await opening.finally(() => checkpoint.close());
+  let { engine } = opened;
   const { bos_token, eos_token } = checkpoint.tokenizer.config as Record<string, unknown>;
   const names = Object.fromEntries(
     Object.entries({ bos_token, eos_token }).filter(
@@ -175,7 +196,7 @@ async function serve(
   );
   let made: ChatTemplate | undefined;
   const template = () => (made ??= new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, names));
-  const reader = await maker?.make({ folder, precision, checkpoint, engine, template });
+  let reader = await maker?.make({ folder, precision, checkpoint, engine, template });
   const waiting: Running[] = [];
   const running: Running[] = [];
   let bytes = 0;
@@ -210,7 +231,8 @@ async function serve(
     const maxTokens = Math.min(settings.maxTokens ?? 256, contextTokens - promptTokens);
     return {
       id,
-      slots: new KvSlots(shape),
+      input,
+      slots: undefined,
       window: window === undefined ? undefined : new LambdaWindow(shape, engine.rope, window),
       rows,
       reading: reading?.steps,
@@ -224,7 +246,26 @@ async function serve(
       began: undefined,
       firstToken: undefined,
       completionTokens: 0,
+      said: [],
+      again: [],
     };
+  };
+
+  /** Everything that is under way begins anew on the CPU, and goes on from what it has said. */
+  const leaveGpu = async (reason: KernelError): Promise<void> => {
+    const again = await openCheckpoint(folder);
+    const opening = openEngine(again, 'cpu', options).finally(() => again.close());
+    await reader?.close();
+    await engine.close().catch(() => undefined);
+    ({ engine } = await opening);
+    reader = await maker?.make({ folder, precision, checkpoint, engine, template });
+    send({ type: 'device', device: { name: engine.device, reason: reason.message } });
+    for (const request of [...running, ...waiting]) {
+      request.slots = undefined;
+      request.reading = reader?.read(request.input)?.steps;
+      request.rows = request.reading ? new Float32Array(0) : embedsOf(request.input);
+      request.again = [...request.said];
+    }
   };
 
   /** @returns the last row once the prompt is read */
@@ -234,23 +275,32 @@ async function serve(
     request.reading = undefined;
     request.slots = value.slots;
     request.reuse = value.reuse;
-    return value.hidden;
+    return sayAgain(request) ? undefined : value.hidden;
+  };
+
+  /** @returns whether rows of what was said are still to be computed */
+  const sayAgain = (request: Running): boolean => {
+    const { again } = request;
+    request.again = [];
+    if (again.length > 0) request.rows = engine.embed(again);
+    return again.length > 0;
   };
 
   /** @returns the last row once there are no more to compute */
   const compute = async (request: Running): Promise<Float32Array | undefined> => {
-    const { slots } = request;
+    const slots = (request.slots ??= engine.slots());
     const count = Math.min(ROWS, request.rows.length / shape.width);
     const rows = request.rows.subarray(0, count * shape.width);
     request.rows = request.rows.subarray(rows.length);
     const positions = Array.from({ length: count }, (_, row) => slots.length + row);
-    const mask = request.window?.mask(slots, positions);
+    // A window is for the CPU alone.
+    const mask = request.window?.mask(slots as KvSlots, positions);
     const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
     // Room for an answer is made with that for the prompt's end, and not again after a few tokens.
     if (request.rows.length === 0 && count > 1)
       slots.reserve(slots.length + count + Math.min(request.maxTokens, USUAL_ANSWER));
     slots.append(kv, count);
-    return request.rows.length > 0 ? undefined : hidden.slice(-shape.width);
+    return request.rows.length > 0 || sayAgain(request) ? undefined : hidden.slice(-shape.width);
   };
 
   /** Takes a request a step further. @returns whether it is done */
@@ -271,6 +321,7 @@ async function serve(
     const isEnd = ends.includes(token);
     if (!isEnd) {
       request.completionTokens++;
+      request.said.push(token);
       const text = stream.push(token);
       if (text !== '') send({ type: 'text', id: request.id, text });
     }
@@ -303,7 +354,20 @@ async function serve(
     if (at < 0) return;
     running.splice(at, 1);
     bytes -= request.bytes;
+    request.slots?.release();
     void request.reading?.return(undefined as never);
+  };
+
+  /** @returns what is not the GPU's failure, or what fails on the CPU too */
+  const fallBack = async (error: unknown): Promise<unknown> => {
+    if (!(error instanceof KernelError)) return error;
+    if (engine.device === 'cpu') return undefined; // It began before the device changed.
+    try {
+      await nativeTurn(turns, () => leaveGpu(error));
+      return undefined;
+    } catch (other) {
+      return other;
+    }
   };
 
   /** Requests in turn, a step each, until there are none. */
@@ -323,8 +387,11 @@ async function serve(
         if (await nativeTurn(turns, () => advance(request))) leave(request);
         else if (running[0] === request) running.push(running.shift()!);
       } catch (error) {
-        leave(request);
-        fail(request.id, error);
+        const failed = await fallBack(error);
+        if (failed !== undefined) {
+          leave(request);
+          fail(request.id, failed);
+        }
       }
       // Messages are read between two steps: an abort is one.
       await new Promise((resolve) => setImmediate(resolve));
@@ -380,7 +447,15 @@ async function serve(
         });
     }
   });
-  send({ type: 'ready', description: { contextTokens, width: shape.width, vocabulary: shape.vocabulary } });
+  send({
+    type: 'ready',
+    description: {
+      contextTokens,
+      width: shape.width,
+      vocabulary: shape.vocabulary,
+      device: { name: engine.device, reason: opened.reason },
+    },
+  });
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {
@@ -394,7 +469,7 @@ function joined(parts: readonly Float32Array[]): Float32Array {
 }
 
 /** Of a token's embedding, over the vocabulary. */
-function meanNorm(engine: DecoderEngine): number {
+function meanNorm(engine: Engine): number {
   const { vocabulary } = engine.shape;
   let sum = 0;
   for (let token = 0; token < vocabulary; token++) {
