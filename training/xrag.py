@@ -34,7 +34,7 @@ EMBEDDED_TOKENS = 256  # of minilm, with its two special ones
 
 TARGET_TOKENS, SHORT_TOKENS = 96, 48  # half of the batches are short: more documents in the time
 BATCH = 24
-RATES = {"paraphrase": 2e-3, "context": 3e-4}
+RATES = {"paraphrase": 2e-3, "context": 1e-4}
 WARM_UP = {"paraphrase": 40, "context": 10}
 SAVED_EVERY = 20
 # What stands before and after the token.
