@@ -23,7 +23,7 @@ const QUESTIONS = [
 ];
 
 // Of the second question's context once more, its documents in another order.
-const AGAIN = 'When was the Sorrel built?';
+const AGAIN = 'Which yard did the Sorrel come from?';
 
 const MODEL = 'gpt-4o';
 const BUDGET = 400;
