@@ -1,13 +1,16 @@
 import type { Commands } from './commands.js';
-import type { GpuArray } from './gpu.js';
 import { HALVES } from './half.js';
 import type { Routine } from './routine.js';
-import { checkStored, READ_STORED, type LayerNumbers, type StoredSizes } from './stored-layer.js';
+import {
+  checkStored,
+  decodedOn,
+  READ_STORED,
+  type DequantiseArrays,
+  type DequantiseInput,
+  type LayerNumbers,
+  type StoredSizes,
+} from './stored-layer.js';
 import { groupsFor, INVOCATION, PLACE, WIDTH } from './wgsl.js';
-
-export interface DequantiseInput extends StoredSizes {
-  readonly bytes: Uint8Array;
-}
 
 /** A layer that is stored as float16: keys, then values (kvreuse, codec `float16`). Exact. */
 export const dequantiseFloat16: Routine<DequantiseInput, LayerNumbers> = {
@@ -23,20 +26,9 @@ export const dequantiseFloat16: Routine<DequantiseInput, LayerNumbers> = {
   },
   async gpu(gpu, input) {
     check(input);
-    const commands = gpu.begin();
-    const numbers = input.kvHeads * input.tokens * input.headSize;
-    const [keys, values] = [commands.array(4 * numbers), commands.array(4 * numbers)];
-    encodeDequantiseFloat16(commands, { stored: commands.upload(input.bytes), keys, values }, input);
-    const [a, b] = await commands.read(keys, values);
-    return { keys: new Float32Array(a!), values: new Float32Array(b!) };
+    return decodedOn(gpu, input, encodeDequantiseFloat16);
   },
 };
-
-export interface DequantiseArrays {
-  readonly stored: GpuArray;
-  readonly keys: GpuArray;
-  readonly values: GpuArray;
-}
 
 export function encodeDequantiseFloat16(
   commands: Commands,

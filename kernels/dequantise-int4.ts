@@ -1,8 +1,16 @@
 import type { Commands } from './commands.js';
-import type { DequantiseArrays, DequantiseInput } from './dequantise-float16.js';
 import { HALVES } from './half.js';
 import type { Routine } from './routine.js';
-import { checkStored, READ_STORED, sizeOfCode, type LayerNumbers, type StoredSizes } from './stored-layer.js';
+import {
+  checkStored,
+  decodedOn,
+  READ_STORED,
+  sizeOfCode,
+  type DequantiseArrays,
+  type DequantiseInput,
+  type LayerNumbers,
+  type StoredSizes,
+} from './stored-layer.js';
 import { groupsFor, INVOCATION, PLACE, WIDTH } from './wgsl.js';
 
 /** What follows the 4 bits of every number: nothing; 4 more of salient tokens; of all; or outliers and factors. */
@@ -98,12 +106,7 @@ export const dequantiseInt4: Routine<DequantiseInt4Input, LayerNumbers> = {
   },
   async gpu(gpu, input) {
     checkStored(input.bytes, input, placesOf(input.format, input).bytes);
-    const commands = gpu.begin();
-    const numbers = input.kvHeads * input.tokens * input.headSize;
-    const [keys, values] = [commands.array(4 * numbers), commands.array(4 * numbers)];
-    encodeDequantiseInt4(commands, { stored: commands.upload(input.bytes), keys, values }, input);
-    const [a, b] = await commands.read(keys, values);
-    return { keys: new Float32Array(a!), values: new Float32Array(b!) };
+    return decodedOn(gpu, input, encodeDequantiseInt4);
   },
 };
 

@@ -1,8 +1,16 @@
 import type { Commands } from './commands.js';
-import type { DequantiseArrays, DequantiseInput } from './dequantise-float16.js';
 import { HALVES } from './half.js';
 import type { Routine } from './routine.js';
-import { checkStored, READ_STORED, sizeOfCode, type LayerNumbers, type StoredSizes } from './stored-layer.js';
+import {
+  checkStored,
+  decodedOn,
+  READ_STORED,
+  sizeOfCode,
+  type DequantiseArrays,
+  type DequantiseInput,
+  type LayerNumbers,
+  type StoredSizes,
+} from './stored-layer.js';
 import { groupsFor, INVOCATION, PLACE, WIDTH } from './wgsl.js';
 
 /**
@@ -41,12 +49,7 @@ export const dequantiseInt8: Routine<DequantiseInput, LayerNumbers> = {
   },
   async gpu(gpu, input) {
     checkStored(input.bytes, input, int8Bytes(input));
-    const commands = gpu.begin();
-    const numbers = input.kvHeads * input.tokens * input.headSize;
-    const [keys, values] = [commands.array(4 * numbers), commands.array(4 * numbers)];
-    encodeDequantiseInt8(commands, { stored: commands.upload(input.bytes), keys, values }, input);
-    const [a, b] = await commands.read(keys, values);
-    return { keys: new Float32Array(a!), values: new Float32Array(b!) };
+    return decodedOn(gpu, input, encodeDequantiseInt8);
   },
 };
 

@@ -27,3 +27,13 @@ export async function findGpu(): Promise<GPU> {
     );
   }
 }
+
+/**
+ * Of a machine's adapters the fastest.
+ * @throws KernelError `no-adapter`
+ */
+export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new KernelError('no-adapter', 'WebGPU finds no GPU on this machine');
+  return adapter;
+}

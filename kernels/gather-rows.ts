@@ -1,9 +1,7 @@
 import type { Commands } from './commands.js';
-import type { GpuArray } from './gpu.js';
 import { checkIndices, checkLength } from './kernel-error.js';
 import type { Routine } from './routine.js';
-import type { RowCopySizes } from './scatter-rows.js';
-import { groupsFor, INVOCATION, PLACE, WIDTH } from './wgsl.js';
+import { encodeRowCopy, rowCopy, type RowCopyArrays, type RowCopySizes } from './row-copy.js';
 
 export interface GatherRowsInput extends RowCopySizes {
   /** [heads, capacity, headSize] */
@@ -43,40 +41,14 @@ export const gatherRows: Routine<GatherRowsInput, Float32Array> = {
 /** @param firstHead of `rowsOf` that the first head's rows become, where it takes those of many layers. Default 0 */
 export function encodeGatherRows(
   commands: Commands,
-  {
-    rowsOf,
-    slotsOf,
-    slots,
-  }: { readonly rowsOf: GpuArray; readonly slotsOf: GpuArray; readonly slots: GpuArray },
-  { heads, rows, headSize, capacity }: RowCopySizes,
+  { rowsOf, slotsOf, slots }: RowCopyArrays,
+  sizes: RowCopySizes,
   firstHead = 0,
 ): void {
-  const all = heads * rows * headSize;
-  commands.dispatch(PROGRAM, [slotsOf, rowsOf, slots], groupsFor(all), {
-    u32: [all, rows, headSize, capacity, firstHead],
-  });
+  encodeRowCopy(commands, PROGRAM, [slotsOf, rowsOf, slots], sizes, firstHead);
 }
 
-const PROGRAM = {
-  name: 'gather-rows',
-  wgsl: `
-struct Sizes { all: u32, rows: u32, head_size: u32, capacity: u32, first_head: u32 }
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> slots_of: array<f32>;
-@group(0) @binding(2) var<storage, read_write> rows_of: array<f32>;
-@group(0) @binding(3) var<storage, read> slots: array<u32>;
-
-@compute @workgroup_size(${WIDTH})
-fn main(${INVOCATION}) {
-  ${PLACE}
-  if (at >= sizes.all) { return; }
-  let number = at % sizes.head_size;
-  let row = (at / sizes.head_size) % sizes.rows;
-  let head = at / sizes.head_size / sizes.rows;
-  let source = (head * sizes.capacity + slots[row]) * sizes.head_size + number;
-  rows_of[sizes.first_head * sizes.rows * sizes.head_size + at] = slots_of[source];
-}`,
-};
+const PROGRAM = rowCopy('gather-rows', ({ row, slot }) => ({ from: slot, to: row }));
 
 function check({ slotsOf, slots, heads, rows, headSize, capacity }: GatherRowsInput): void {
   checkLength('slotsOf', slotsOf, { heads, capacity, headSize });

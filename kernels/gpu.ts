@@ -1,6 +1,6 @@
 /// <reference types="@webgpu/types" preserve="true" />
 import { Commands } from './commands.js';
-import { findGpu } from './find-gpu.js';
+import { findAdapter, findGpu } from './find-gpu.js';
 import { KernelError } from './kernel-error.js';
 
 export interface GpuOptions {
@@ -78,9 +78,7 @@ export class Gpu {
 
   /** @throws KernelError `no-adapter`, `limits` */
   static async open(options: GpuOptions = {}): Promise<Gpu> {
-    const from = options.from ?? (await findGpu());
-    const adapter = await from.requestAdapter({ powerPreference: 'high-performance' });
-    if (!adapter) throw new KernelError('no-adapter', 'WebGPU finds no GPU on this machine');
+    const adapter = await findAdapter(options.from ?? (await findGpu()));
     const wanted: GPUFeatureName[] = ['subgroups', 'shader-f16'];
     const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
     try {

@@ -5,7 +5,7 @@ export { Kernels, type KernelsOptions, type RoutineResult } from './kernels.js';
 export type { Routine } from './routine.js';
 
 export { chunkMass, encodeChunkMass, type ChunkMassInput } from './chunk-mass.js';
-export { dequantiseFloat16, encodeDequantiseFloat16, type DequantiseInput } from './dequantise-float16.js';
+export { dequantiseFloat16, encodeDequantiseFloat16 } from './dequantise-float16.js';
 export {
   dequantiseInt4,
   encodeDequantiseInt4,
@@ -25,6 +25,6 @@ export {
   selectedAttention,
   type SelectedAttentionInput,
 } from './selected-attention.js';
-export type { LayerNumbers, StoredSizes } from './stored-layer.js';
+export type { DequantiseInput, LayerNumbers, StoredSizes } from './stored-layer.js';
 export { encodeTopRows, topRows, type TopRowsInput } from './top-rows.js';
 export { encodeLinear, xragProjector, type LinearLayer, type XragProjectorInput } from './xrag-projector.js';

@@ -1,16 +1,7 @@
 import type { Commands } from './commands.js';
-import type { GpuArray } from './gpu.js';
 import { checkIndices, checkLength } from './kernel-error.js';
 import type { Routine } from './routine.js';
-import { groupsFor, INVOCATION, PLACE, WIDTH } from './wgsl.js';
-
-export interface RowCopySizes {
-  readonly heads: number;
-  readonly rows: number;
-  readonly headSize: number;
-  /** Slots that a head has. */
-  readonly capacity: number;
-}
+import { encodeRowCopy, rowCopy, type RowCopyArrays, type RowCopySizes } from './row-copy.js';
 
 export interface ScatterRowsInput extends RowCopySizes {
   /** [heads, rows, headSize] */
@@ -50,40 +41,14 @@ export const scatterRows: Routine<ScatterRowsInput, Float32Array> = {
 /** @param firstHead of `rowsOf` that is put into the first head's slots, where it has those of many layers. Default 0 */
 export function encodeScatterRows(
   commands: Commands,
-  {
-    rowsOf,
-    slotsOf,
-    slots,
-  }: { readonly rowsOf: GpuArray; readonly slotsOf: GpuArray; readonly slots: GpuArray },
-  { heads, rows, headSize, capacity }: RowCopySizes,
+  { rowsOf, slotsOf, slots }: RowCopyArrays,
+  sizes: RowCopySizes,
   firstHead = 0,
 ): void {
-  const all = heads * rows * headSize;
-  commands.dispatch(PROGRAM, [rowsOf, slotsOf, slots], groupsFor(all), {
-    u32: [all, rows, headSize, capacity, firstHead],
-  });
+  encodeRowCopy(commands, PROGRAM, [rowsOf, slotsOf, slots], sizes, firstHead);
 }
 
-const PROGRAM = {
-  name: 'scatter-rows',
-  wgsl: `
-struct Sizes { all: u32, rows: u32, head_size: u32, capacity: u32, first_head: u32 }
-@group(0) @binding(0) var<uniform> sizes: Sizes;
-@group(0) @binding(1) var<storage, read> rows_of: array<f32>;
-@group(0) @binding(2) var<storage, read_write> slots_of: array<f32>;
-@group(0) @binding(3) var<storage, read> slots: array<u32>;
-
-@compute @workgroup_size(${WIDTH})
-fn main(${INVOCATION}) {
-  ${PLACE}
-  if (at >= sizes.all) { return; }
-  let number = at % sizes.head_size;
-  let row = (at / sizes.head_size) % sizes.rows;
-  let head = at / sizes.head_size / sizes.rows;
-  let to = (head * sizes.capacity + slots[row]) * sizes.head_size + number;
-  slots_of[to] = rows_of[sizes.first_head * sizes.rows * sizes.head_size + at];
-}`,
-};
+const PROGRAM = rowCopy('scatter-rows', ({ row, slot }) => ({ from: row, to: slot }));
 
 function check({ rowsOf, slotsOf, slots, heads, rows, headSize, capacity }: ScatterRowsInput): void {
   checkLength('rowsOf', rowsOf, { heads, rows, headSize });

@@ -1,3 +1,5 @@
+import type { Commands } from './commands.js';
+import type { Gpu, GpuArray } from './gpu.js';
 import { KernelError } from './kernel-error.js';
 
 /** Sizes of one layer of a chunk. */
@@ -12,6 +14,31 @@ export interface StoredSizes {
 export interface LayerNumbers {
   readonly keys: Float32Array;
   readonly values: Float32Array;
+}
+
+/** A layer as a codec stores it. */
+export interface DequantiseInput extends StoredSizes {
+  readonly bytes: Uint8Array;
+}
+
+export interface DequantiseArrays {
+  readonly stored: GpuArray;
+  readonly keys: GpuArray;
+  readonly values: GpuArray;
+}
+
+/** Takes a stored layer to a GPU, and brings back what a routine makes of it there. @throws KernelError */
+export async function decodedOn<Input extends DequantiseInput>(
+  gpu: Gpu,
+  input: Input,
+  encode: (commands: Commands, arrays: DequantiseArrays, input: Input) => void,
+): Promise<LayerNumbers> {
+  const commands = gpu.begin();
+  const bytes = 4 * input.kvHeads * input.tokens * input.headSize;
+  const [keys, values] = [commands.array(bytes), commands.array(bytes)];
+  encode(commands, { stored: commands.upload(input.bytes), keys, values }, input);
+  const [a, b] = await commands.read(keys, values);
+  return { keys: new Float32Array(a!), values: new Float32Array(b!) };
 }
 
 /** WGSL that reads single bytes of `stored`, and what stands in them. */

@@ -209,13 +209,13 @@ export class GpuSlots implements Slots {
     this.reserve(slots);
     const { kvHeads, headSize } = this.#shape;
     const stride = this.#capacity;
+    const copying = this.#gpu.begin();
     const copied = [this.#keys[layer]!, this.#values[layer]!].map((from) => {
       const copy = this.#gpu.array(from.bytes);
-      const commands = this.#gpu.begin();
-      commands.copy(from, copy, from.bytes);
-      this.#finish(commands);
+      copying.copy(from, copy, from.bytes);
       return copy;
     });
+    this.#finish(copying);
     return async () => {
       await this.#pending;
       const commands = this.#gpu.begin();

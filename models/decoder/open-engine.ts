@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { findGpu } from '../../kernels/find-gpu.js';
+import { findAdapter, findGpu } from '../../kernels/find-gpu.js';
 import { KernelError } from '../../kernels/kernel-error.js';
 import type { Checkpoint } from './checkpoint.js';
 import {
@@ -39,9 +39,7 @@ export async function openEngine(
   if (choice === 'cpu') return onCpu();
   try {
     const gpu = await findGpu();
-    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-    if (!adapter) throw new KernelError('no-adapter', 'WebGPU finds no GPU on this machine');
-    const { info } = adapter;
+    const { info } = await findAdapter(gpu);
     if (choice === 'auto' && info.isFallbackAdapter)
       throw new KernelError('no-adapter', `${info.description} is software, slower than the CPU`);
     const model = gpuModel(checkpoint, options);
