@@ -57,6 +57,8 @@ export class GpuEngine implements Engine {
   readonly #head: InferenceSession;
   readonly #model: GpuModel;
   readonly #chunks: GpuChunks;
+  /** Ends runs under way: one on a device that goes away need not end by itself. */
+  readonly #running = new Set<(lost: KernelError) => void>();
 
   private constructor(
     ort: OrtWeb,
@@ -73,6 +75,10 @@ export class GpuEngine implements Engine {
     this.#parts = sessions.parts;
     this.#head = sessions.head;
     this.#chunks = new GpuChunks(gpu, chunkBytes);
+    void gpu.device.lost.then(({ message }) => {
+      const lost = new KernelError('lost', `the GPU ${gpu.name} was lost: ${message}`);
+      for (const leave of this.#running) leave(lost);
+    });
   }
 
   /** @throws KernelError `gpu` where ONNX Runtime refuses a graph */
@@ -211,17 +217,18 @@ export class GpuEngine implements Engine {
     outputs: readonly string[],
   ): Promise<InferenceSession.ReturnType> {
     if (this.gpu.lost) throw this.gpu.lost;
-    const running = session.run(feeds, outputs);
-    running.catch(() => undefined);
-    // A run on a device that goes away need not end.
-    const lost = this.gpu.device.lost.then(({ message }) => {
-      throw new KernelError('lost', `the GPU ${this.gpu.name} was lost: ${message}`);
-    });
+    let leave: ((lost: KernelError) => void) | undefined;
     try {
-      return await Promise.race([running, lost]);
+      return await new Promise((resolve, reject) => {
+        leave = reject;
+        this.#running.add(leave);
+        session.run(feeds, outputs).then(resolve, reject);
+      });
     } catch (error) {
       if (error instanceof KernelError) throw error;
       throw new KernelError('gpu', `ONNX Runtime: ${(error as Error).message}`, { cause: error });
+    } finally {
+      this.#running.delete(leave!);
     }
   }
 }
