@@ -32,11 +32,7 @@ export const xragProjector: Routine<XragProjectorInput, Float32Array> = {
   name: 'xrag-projector',
   cpu(input) {
     check(input);
-    const { rows, inputs, inner, outputs, first, second } = input;
-    const hidden = linear(Float64Array.from(rows), inputs, inner, first).map(
-      (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
-    );
-    return Float32Array.from(linear(hidden, inner, outputs, second));
+    return projected(input);
   },
   async gpu(gpu, input) {
     check(input);
@@ -68,6 +64,14 @@ export const xragProjector: Routine<XragProjectorInput, Float32Array> = {
     return new Float32Array(result!);
   },
 };
+
+/** The routine on the CPU, for sizes that are known to follow on each other, odd ones too. */
+export function projected({ rows, inputs, inner, outputs, first, second }: XragProjectorInput): Float32Array {
+  const hidden = linear(Float64Array.from(rows), inputs, inner, first).map(
+    (x) => 0.5 * x * (1 + erf(x * Math.SQRT1_2)),
+  );
+  return Float32Array.from(linear(hidden, inner, outputs, second));
+}
 
 /** One layer, a group a number of a row's result: for few rows, as fast as the weights can be read. */
 export function encodeLinear(

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { projected, type LinearLayer } from '../../kernels/xrag-projector.js';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry } from '../registry.js';
@@ -11,12 +12,6 @@ const FILE = 'projector.safetensors';
 /** The names that the authors' checkpoint has for them (github.com/Hannibal046/xRAG, `mlp2x_gelu`). */
 const [FIRST, SECOND] = ['projector.projector.0', 'projector.projector.2'];
 
-interface Layer {
-  /** [outputs, inputs] */
-  readonly weight: Float32Array;
-  readonly bias: Float32Array;
-}
-
 /** From a retriever's embedding to a decoder's: two layers with a GELU between them (Cheng et al. 2024, xRAG). */
 export class Projector {
   /** Name and version; a folder's path. */
@@ -25,10 +20,10 @@ export class Projector {
   readonly inputs: number;
   /** Numbers of one that comes out. */
   readonly width: number;
-  readonly #first: Layer;
-  readonly #second: Layer;
+  readonly #first: LinearLayer;
+  readonly #second: LinearLayer;
 
-  private constructor(model: string, inputs: number, first: Layer, second: Layer) {
+  private constructor(model: string, inputs: number, first: LinearLayer, second: LinearLayer) {
     this.model = model;
     this.inputs = inputs;
     this.width = second.bias.length;
@@ -77,7 +72,14 @@ export class Projector {
    * @returns `width` numbers
    */
   project(embedding: Float32Array): Float32Array {
-    return linear(this.#second, linear(this.#first, embedding).map(gelu));
+    return projected({
+      rows: embedding,
+      inputs: this.inputs,
+      inner: this.#first.bias.length,
+      outputs: this.width,
+      first: this.#first,
+      second: this.#second,
+    });
   }
 }
 
@@ -98,30 +100,9 @@ async function fileIn(folder: string): Promise<string> {
   return join(folder, found[0]!);
 }
 
-function layer(file: WeightFile, name: string, outputs: number, inputs: number): Layer {
+function layer(file: WeightFile, name: string, outputs: number, inputs: number): LinearLayer {
   return {
-    weight: file.matrix(`${name}.weight`, outputs, inputs).read(),
+    weights: file.matrix(`${name}.weight`, outputs, inputs).read(),
     bias: file.vector(`${name}.bias`, outputs),
   };
-}
-
-function linear({ weight, bias }: Layer, input: Float32Array): Float32Array {
-  return bias.map((start, output) => {
-    let sum = start;
-    const row = output * input.length;
-    for (let i = 0; i < input.length; i++) sum += weight[row + i]! * input[i]!;
-    return sum;
-  });
-}
-
-function gelu(x: number): number {
-  return 0.5 * x * (1 + erf(x * Math.SQRT1_2));
-}
-
-/** To 1.5e-7, next to a float32's own precision (Abramowitz and Stegun 1964, 7.1.26). */
-function erf(x: number): number {
-  const t = 1 / (1 + 0.3275911 * Math.abs(x));
-  const tail =
-    t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  return Math.sign(x) * (1 - tail * Math.exp(-x * x));
 }
