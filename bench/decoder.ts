@@ -123,7 +123,7 @@ async function divergence(folder: string): Promise<{ mean: number; prompts: numb
     return undefined;
   }
   const checkpoint = await openCheckpoint(folder);
-  const tokenizer = Tokenizer.of(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+  const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
   const template = new ChatTemplate(folder, checkpoint.chatTemplate, tokenizer, {});
   const rows = [...readerQuestions('nq', KL_PROMPTS / 2), ...readerQuestions('hotpot', KL_PROMPTS / 2)];
   const prompts = rows.map((row) => template.encode(readerMessages(row.question, goldContext(row))));

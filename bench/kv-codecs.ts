@@ -56,7 +56,7 @@ export async function benchKvCodecs(): Promise<unknown> {
   const checkpoint = await openCheckpoint(folder);
   const threads = Math.min(2, availableParallelism());
   const engine = await DecoderEngine.open(checkpoint, { threads, precision: 'float32', masses: true });
-  const tokenizer = Tokenizer.of(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+  const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
   await checkpoint.close();
   const texts = passages(join(sharedData, 'passages.jsonl.gz'));
   const figures: Record<string, unknown> = {};

@@ -71,7 +71,7 @@ export interface PolicyFigures {
 export async function openLab(folder: string | undefined): Promise<KvLab> {
   const path = folder ?? (await new ModelRegistry().resolve('smollm2')).folder;
   const checkpoint = await openCheckpoint(path);
-  const tokenizer = Tokenizer.of(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+  const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
   const template = new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, {});
   const options = { threads: THREADS, precision: 'int8', cuts: [CUT], masses: true } as const;
   const decoder = await DecoderEngine.open(checkpoint, options);

@@ -5,7 +5,7 @@ import { dropWords } from '../compressors/tcra/drop-words.js';
 import { WordEncoder, type WeighedSentence, type WordWeigher } from '../compressors/tcra/word-encoder.js';
 import { Embedder } from '../models/encoder/embedder.js';
 import { ModelRegistry } from '../models/registry.js';
-import { Tokenizer } from '../models/tokenizer.js';
+import { loadTokenizer } from '../models/load-tokenizer.js';
 import { sharedData } from '../test/shared-data.js';
 import { contextOf } from '../test/compressors/exit/given-sentences.js';
 import { EVIDENCE_SETS, type EvidenceSet } from './evidence.js';
@@ -209,7 +209,7 @@ function everyWord(exact: WordWeigher): WordWeigher {
 /** Leave-one-out by the embedder as it is: int8 activations, one text a run. */
 async function oneAtATime(embedder: Embedder): Promise<WordWeigher> {
   const { folder } = await new ModelRegistry().resolve('minilm');
-  const tokenizer = await Tokenizer.load(folder);
+  const tokenizer = await loadTokenizer(folder);
   const texts = new Map<string, string>();
   return {
     model: embedder.model,

@@ -58,8 +58,9 @@ export class Gpu {
 
   constructor(device: GPUDevice, info: GPUAdapterInfo | undefined, options: GpuOptions = {}) {
     this.device = device;
-    const names = [info?.description, info?.device, info?.vendor];
-    this.name = names.find((name) => name !== undefined && name !== '') ?? 'an unnamed GPU';
+    // A browser tells no more than the last of them.
+    const names = [info?.description, info?.device, `${info?.vendor ?? ''} ${info?.architecture ?? ''}`.trim()];
+    this.name = names.find((name) => name) ?? 'an unnamed GPU';
     this.isSoftware = info?.isFallbackAdapter ?? false;
     this.subgroups = device.features.has('subgroups') && options.subgroups !== false;
     this.f16 = device.features.has('shader-f16') && options.f16 !== false;

@@ -1,4 +1,4 @@
-import { HIDDEN } from '../models/decoder/decoder-graph.js';
+import { HIDDEN } from '../models/decoder/attention-mask.js';
 import type { Slots } from '../models/decoder/kv-slots.js';
 
 /**

@@ -44,6 +44,7 @@ export class LazyDecoder<Options extends DecoderOptions = DecoderOptions> {
   }
 }
 
-function isGenerator(given: TextGenerator | DecoderOptions): given is TextGenerator {
+/** Whether it is loaded, and not options for one. */
+export function isGenerator(given: TextGenerator | DecoderOptions): given is TextGenerator {
   return 'generate' in given && typeof given.generate === 'function';
 }

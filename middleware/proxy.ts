@@ -4,8 +4,10 @@ import { pino } from 'pino';
 import { z } from 'zod';
 import { ConfigurationError } from '../compressors/index.js';
 import { validate } from '../settings/validate.js';
+import { isGenerator } from './lazy-decoder.js';
+import { Playground } from './playground/playground.js';
 import { Gateway } from './proxy/gateway.js';
-import { readSettings, type ForwardOptions } from './proxy/settings.js';
+import { readSettings, type ForwardOptions, type ProxySettings } from './proxy/settings.js';
 
 export type ProxyOptions = ForwardOptions;
 
@@ -55,6 +57,7 @@ const CLOSING_MILLISECONDS = 10_000;
  * With the upstream `local` the embedded decoder answers, in this process, chat completions and completions, streamed or
  * not, and lists itself in `/v1/models`. It is a small reader: an answer is taken from the documents, by the likeliest
  * token each time where the request gives no `temperature`, and has at most 256 tokens where it gives no `max_tokens`.
+ * `/playground` is then a page that runs the same decoder on the browser's GPU, but for a proxy that asks for a key.
  *
  * @example
  * createServer(createProxy({ upstream: 'https://api.openai.com', pipeline: { budget: { tokens: 800 } } })).listen(8787);
@@ -63,6 +66,7 @@ const CLOSING_MILLISECONDS = 10_000;
 export function createProxy(options: ProxyOptions): Proxy {
   const settings = readSettings(options);
   const gateway = new Gateway({ ...settings, logger: settings.logger ?? pino({ name: 'ragpress' }) });
+  const playground = playgroundOf(settings);
   const proxy = (request: IncomingMessage, response: ServerResponse) => {
     const path = request.url ?? '/';
     if (path === '/health') sendText(response, 200, 'ok\n');
@@ -79,9 +83,21 @@ export function createProxy(options: ProxyOptions): Proxy {
       void gateway.metrics.text().then((text) => {
         sendText(response, 200, text, gateway.metrics.contentType);
       });
-    else void gateway.handle({ request, response, path });
+    else if (!playground?.handle(request, response)) void gateway.handle({ request, response, path });
   };
-  return Object.assign(proxy, { ready: () => gateway.ready(), close: () => gateway.close() });
+  return Object.assign(proxy, {
+    ready: () => gateway.ready(),
+    close: async () => {
+      await playground?.close();
+      await gateway.close();
+    },
+  });
+}
+
+/** For a decoder of which the files are known, and where nobody has to give a key: a page cannot. */
+function playgroundOf({ upstream, key, decoder = {} }: ProxySettings): Playground | undefined {
+  if (upstream !== 'local' || key !== undefined || isGenerator(decoder)) return undefined;
+  return new Playground(decoder);
 }
 
 /**

@@ -80,7 +80,7 @@ async function loadEmbedded(): Promise<TokenCounter> {
   const checkpoint = await openCheckpoint(folder);
   await checkpoint.close();
   const { json, config } = checkpoint.tokenizer;
-  const own = Tokenizer.of(json, config);
+  const own = new Tokenizer(json, config);
   return { name: EMBEDDED, exact: true, count: (text) => own.encode(text).length };
 }
 

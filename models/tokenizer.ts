@@ -1,8 +1,4 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import * as library from '@huggingface/tokenizers';
-import { ModelError } from './model-error.js';
 
 export interface EncodeOptions {
   /** No more tokens than this are made, and no more than 64 code units of the text for each are read. Default all. */
@@ -51,9 +47,6 @@ interface TokenizerJson {
   }[];
 }
 
-/** By the hash of their files: models made from one another have the same tokenizer. */
-const loaded = new Map<string, Tokenizer>();
-
 /** Text to token ids by a model's `tokenizer.json`, without special tokens. */
 export class Tokenizer {
   readonly #tokenizer: LibraryTokenizer;
@@ -62,7 +55,12 @@ export class Tokenizer {
   readonly specialIds: ReadonlyMap<string, number>;
   readonly #special: ReadonlySet<number>;
 
-  private constructor(json: TokenizerJson, config: object) {
+  /**
+   * @param json what `tokenizer.json` holds
+   * @param config what `tokenizer_config.json` holds
+   * @throws Error for what is no tokenizer
+   */
+  constructor(json: TokenizerJson, config: object) {
     const added = json.added_tokens ?? [];
     this.specialIds = new Map(
       added.filter(({ special }) => special === true).map(({ content, id }) => [content, id]),
@@ -81,34 +79,6 @@ export class Tokenizer {
         )
         .find((id) => id !== undefined);
     this.special = { CLS: idOf('CLS'), SEP: idOf('SEP'), PAD: idOf('PAD'), UNK: idOf('UNK') };
-  }
-
-  /**
-   * Reads `tokenizer.json`, and `tokenizer_config.json` where there is one.
-   * @throws ModelError `damaged`
-   */
-  static async load(folder: string): Promise<Tokenizer> {
-    const path = join(folder, 'tokenizer.json');
-    try {
-      const json = await readFile(path, 'utf8');
-      const config = await readFile(join(folder, 'tokenizer_config.json'), 'utf8').catch(() => '{}');
-      const key = createHash('sha256').update(json).update(config).digest('hex');
-      let tokenizer = loaded.get(key);
-      if (!tokenizer) {
-        tokenizer = new Tokenizer(JSON.parse(json) as TokenizerJson, JSON.parse(config) as object);
-        loaded.set(key, tokenizer);
-      }
-      return tokenizer;
-    } catch (error) {
-      throw new ModelError('damaged', folder, `${path} cannot be used: ${(error as Error).message}`, {
-        cause: error,
-      });
-    }
-  }
-
-  /** From what `tokenizer.json` and `tokenizer_config.json` would hold. @throws Error for what is no tokenizer */
-  static of(json: object, config: object): Tokenizer {
-    return new Tokenizer(json, config);
   }
 
   /** Text of tokens; special ones are left out. Where it ends inside a character, that is U+FFFD. */

@@ -1,5 +1,3 @@
-import { inspect } from 'node:util';
-
 /** A setting or argument that cannot work. Thrown at start or before any work is done, never from within it. */
 export class ConfigurationError extends Error {
   override readonly name = 'ConfigurationError';
@@ -19,8 +17,23 @@ export class ConfigurationError extends Error {
 }
 
 function describe(value: unknown): string {
-  if (typeof value === 'function') return 'a function';
-  const text =
-    typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 1, breakLength: Infinity });
+  const text = shown(value);
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+/** Without `util.inspect`, which a browser has not. */
+function shown(value: unknown): string {
+  switch (typeof value) {
+    case 'function':
+      return 'a function';
+    case 'object':
+    case 'string':
+      try {
+        return JSON.stringify(value);
+      } catch {
+        return 'an object'; // It holds itself, or a number that JSON has not.
+      }
+    default:
+      return String(value);
+  }
 }

@@ -6,7 +6,8 @@ import { LazySession } from '../../models/lazy-session.js';
 import { ModelError } from '../../models/model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../../models/registry.js';
 import type { ModelTensors } from '../../models/session.js';
-import { Tokenizer } from '../../models/tokenizer.js';
+import { loadTokenizer } from '../../models/load-tokenizer.js';
+import type { Tokenizer } from '../../models/tokenizer.js';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
 
@@ -116,7 +117,7 @@ export class WordEncoder implements WordWeigher {
       );
     }
     const settings = validate(settingsSchema, model.manifest.settings, `${name}/model.json: settings`);
-    return new WordEncoder(model, settings, await Tokenizer.load(model.folder), mode, threads);
+    return new WordEncoder(model, settings, await loadTokenizer(model.folder), mode, threads);
   }
 
   /** They are the same in any sentence: the tokenizer never looks past white space. */

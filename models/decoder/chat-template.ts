@@ -122,6 +122,27 @@ export class ChatTemplate {
   }
 }
 
+/** As much of a checkpoint as a template is made from. */
+interface TemplateSource {
+  readonly path: string;
+  readonly chatTemplate: string | undefined;
+  readonly tokenizer: { readonly config: object };
+}
+
+/** @throws as the constructor */
+export function chatTemplateOf(
+  { path, chatTemplate, tokenizer: { config } }: TemplateSource,
+  tokenizer: Tokenizer,
+): ChatTemplate {
+  const { bos_token, eos_token } = config as Record<string, unknown>;
+  const names = Object.fromEntries(
+    Object.entries({ bos_token, eos_token }).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  );
+  return new ChatTemplate(path, chatTemplate, tokenizer, names);
+}
+
 /** The longest first: one may begin with another. */
 function anyOf(names: string[]): RegExp | undefined {
   if (names.length === 0) return undefined;

@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError } from '../model-error.js';
 import { openGguf } from './gguf.js';
+import type { Matrix } from './matrix.js';
 import { openSafetensors } from './safetensors.js';
 import { openSmoothing, SMOOTHING } from './smoothing.js';
 import type { DecoderShape } from './shape.js';
@@ -13,21 +14,6 @@ export type LayerPart = MatrixPart | VectorPart;
 
 /** Products whose inputs can be scaled for nothing: by the norm before them, and for `down` by the rows of `up`. */
 export type SmoothedProduct = 'qkv' | 'gateUp' | 'down';
-
-/** A matrix in the model's file, read when wanted. */
-export interface Matrix {
-  readonly outputs: number;
-  readonly inputs: number;
-  /** Row-major [outputs, inputs]. */
-  read(): Float32Array;
-  /** The same where the file has it so: levels, of which 128 is 0, and a scale each 32 of them. */
-  readBlocks?(levels: Uint8Array, scales: Float32Array): void;
-  /**
-   * The same, each input times its factor, as columns `first` to `first + outputs` of a matrix [inputs, columns],
-   * rounded to 8 bits, a scale each.
-   */
-  readColumns?(levels: Int8Array, scales: Float32Array, first: number, factors: Float32Array): void;
-}
 
 /** What a folder holds of a model: its shape, its tokenizer and its weights. */
 export interface Checkpoint {

@@ -1,22 +1,23 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ModelError } from '../model-error.js';
+import { causalMask } from './attention-mask.js';
 import type { Checkpoint, MatrixPart } from './checkpoint.js';
+import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
 import {
-  decoderGraph,
-  headGraph,
-  HIDDEN,
+  PART_OUTPUTS,
   type Device,
-  type GraphWeights,
+  type Engine,
   type LayerRange,
-  type Product,
-} from './decoder-graph.js';
-import type { Engine, StepInput, StepOutput } from './engine.js';
-import { KvSlots, type RowsKv, type Slots } from './kv-slots.js';
+  type StepInput,
+  type StepOutput,
+} from './engine.js';
+import { KvSlots, type RowsKv } from './kv-slots.js';
 import {
   BLOCK,
   inBlocks,
   inBlocksOf,
   inColumns,
+  pickRows,
   rowsOf,
   transposed,
   type BlockWeights,
@@ -173,8 +174,6 @@ export class DecoderEngine implements Engine {
   }
 }
 
-export const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
-
 function pastOf(past: KvSlots, from: number, to: number): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   for (let layer = from; layer < to; layer++) {
@@ -213,24 +212,9 @@ function blockVocabulary({ embedding, head }: Checkpoint): Vocabulary {
 function floatVocabulary({ embedding, head, shape: { width } }: Checkpoint): Vocabulary {
   const numbers = embedding.read();
   return {
-    embed(tokens) {
-      const rows = new Float32Array(tokens.length * width);
-      for (let row = 0; row < tokens.length; row++)
-        rows.set(numbers.subarray(tokens[row]! * width, (tokens[row]! + 1) * width), row * width);
-      return rows;
-    },
+    embed: (tokens) => pickRows(numbers, width, tokens),
     headWeights: transposed([head ?? embedding]),
   };
-}
-
-/** Each row sees all slots in use, itself, and the rows before it. */
-export function causalMask({ length, capacity }: Slots, rows: number): Float32Array {
-  const mask = new Float32Array(rows * (capacity + rows));
-  for (let row = 0, at = 0; row < rows; row++, at += capacity + rows) {
-    mask.fill(HIDDEN, at + length, at + capacity);
-    mask.fill(HIDDEN, at + capacity + row + 1, at + capacity + rows);
-  }
-  return mask;
 }
 
 const PARTS: Readonly<Record<Product, readonly MatrixPart[]>> = {

@@ -1,3 +1,4 @@
+import type { Device, LayerRange } from './engine.js';
 import { OnnxGraph } from './onnx-graph.js';
 import { BLOCK, type BlockWeights, type ColumnWeights, type FloatWeights } from './quantise.js';
 import type { DecoderShape } from './shape.js';
@@ -16,18 +17,6 @@ export interface GraphWeights {
 
 const OPSET = 21;
 const CONTRIB = { domain: 'com.microsoft' } as const;
-
-/** What hides a slot from a row in the mask; an infinite one would make NaN of a row that sees nothing. */
-export const HIDDEN = -1e9;
-
-/** What a graph is run on. */
-export type Device = 'cpu' | 'gpu';
-
-/** Layers `from` to `to`, the last not among them. */
-export interface LayerRange {
-  readonly from: number;
-  readonly to: number;
-}
 
 /**
  * Layers of a decoder: rows go in, each at its position, beside keys and values of before.

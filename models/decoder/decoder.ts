@@ -9,6 +9,7 @@ import { endNativeTurns, nativeTurns } from '../native-turn.js';
 import { packageRoot } from '../package-root.js';
 import { ModelRegistry } from '../registry.js';
 import type { Precision } from './decoder-engine.js';
+import { decoderFolder } from './decoder-folder.js';
 import type { DeviceChoice } from './open-engine.js';
 import type {
   DecoderDescription,
@@ -358,10 +359,9 @@ export async function startDecoder(
   const { model, folder, registry, threads, precision, device, contextTokens, window, cacheMegabytes } =
     validate(optionsSchema, options, 'decoder');
   if (device === 'gpu') checkPackages();
-  const found =
-    folder === undefined ? await find(model ?? 'smollm2', registry ?? new ModelRegistry()) : undefined;
+  const found = await decoderFolder({ model, folder, registry });
   const settings: WorkerSettings = {
-    folder: found?.folder ?? folder!,
+    folder: found.folder,
     threads,
     precision,
     device: window === undefined ? device : 'cpu',
@@ -371,7 +371,7 @@ export async function startDecoder(
     turns: nativeTurns(),
     reading,
   };
-  const name = found?.name ?? folder!;
+  const { name } = found;
   const worker = new Worker(join(packageRoot, 'dist', ...file.split('/')), {
     workerData: settings,
     // What the process was started with, such as --input-type, need not suit a thread.
@@ -406,21 +406,6 @@ function checkPackages(): void {
       'gpu',
       `install ${missing.join(' and ')}, or give auto or cpu`,
     );
-}
-
-async function find(
-  name: string,
-  registry: ModelRegistry,
-): Promise<{ readonly name: string; readonly folder: string }> {
-  const { manifest, folder } = await registry.resolve(name);
-  if (manifest.kind !== 'decoder') {
-    throw new ConfigurationError(
-      'decoder.model',
-      name,
-      `it is of the kind ${manifest.kind}; give one of the kind decoder, or the folder of a checkpoint`,
-    );
-  }
-  return { name: `${manifest.name}@${manifest.version}`, folder };
 }
 
 function toError(model: string, { code, message }: Fault): Error {

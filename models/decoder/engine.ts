@@ -1,7 +1,18 @@
-import type { Device, LayerRange } from './decoder-graph.js';
 import type { Slots, StepKv } from './kv-slots.js';
 import type { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
+
+/** What a decoder is run on. */
+export type Device = 'cpu' | 'gpu';
+
+/** Layers `from` to `to`, the last not among them. */
+export interface LayerRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Of the graph of a part (`decoderGraph`), in the order of `StepOutput`. */
+export const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
 
 /** Rows to compute. */
 export interface StepInput {

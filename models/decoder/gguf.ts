@@ -8,9 +8,9 @@ import {
   type Checkpoint,
   type LayerPart,
   type MatrixPart,
-  type Matrix,
 } from './checkpoint.js';
 import { ggufTokenizer } from './gguf-tokenizer.js';
+import type { Matrix } from './matrix.js';
 import type { DecoderShape, RopeScaling } from './shape.js';
 import type { Smoothing } from './smoothing.js';
 import { WeightFile, type TensorPlace } from './weight-file.js';

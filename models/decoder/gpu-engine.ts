@@ -1,9 +1,8 @@
 import type { InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-node';
 import { Gpu } from '../../kernels/gpu.js';
 import { KernelError } from '../../kernels/kernel-error.js';
-import { causalMask, PART_OUTPUTS } from './decoder-engine.js';
-import type { LayerRange } from './decoder-graph.js';
-import type { Engine, StepInput, StepOutput } from './engine.js';
+import { causalMask } from './attention-mask.js';
+import { PART_OUTPUTS, type Engine, type LayerRange, type StepInput, type StepOutput } from './engine.js';
 import { GpuChunks, GpuSlots, type GpuStepKv } from './gpu-slots.js';
 import { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';

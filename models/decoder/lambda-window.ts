@@ -1,4 +1,4 @@
-import { HIDDEN } from './decoder-graph.js';
+import { HIDDEN } from './attention-mask.js';
 import type { KvSlots } from './kv-slots.js';
 import type { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';

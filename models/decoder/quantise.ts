@@ -1,4 +1,4 @@
-import type { Matrix } from './checkpoint.js';
+import type { Matrix } from './matrix.js';
 
 /** Weights with 8 bits and a scale a column, transposed: [inputs, outputs], as products of many rows want them. */
 export interface ColumnWeights {
@@ -146,5 +146,13 @@ export function rowsOf({ inputs, levels, scales }: BlockWeights, rows: ArrayLike
     for (let at = 0; at < inputs; at++)
       out[i * inputs + at] = (levels[from + at]! - 128) * scales[((from + at) / BLOCK) | 0]!;
   }
+  return out;
+}
+
+/** Rows of a matrix of numbers, row-major. */
+export function pickRows(numbers: Float32Array, width: number, rows: ArrayLike<number>): Float32Array {
+  const out = new Float32Array(rows.length * width);
+  for (let i = 0; i < rows.length; i++)
+    out.set(numbers.subarray(rows[i]! * width, (rows[i]! + 1) * width), i * width);
   return out;
 }

@@ -3,11 +3,10 @@ import { KernelError } from '../../kernels/kernel-error.js';
 import { ModelError, type ModelErrorCode } from '../model-error.js';
 import { nativeTurn } from '../native-turn.js';
 import { Tokenizer } from '../tokenizer.js';
-import { ChatTemplate } from './chat-template.js';
+import { chatTemplateOf, type ChatTemplate } from './chat-template.js';
 import { openCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { EngineOptions, Precision } from './decoder-engine.js';
-import type { Device } from './decoder-graph.js';
-import type { Engine } from './engine.js';
+import type { Device, Engine } from './engine.js';
 import type { GenerateSettings } from './generate-settings.js';
 import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
 import { bytesAToken, type KvSlots, type Slots } from './kv-slots.js';
@@ -188,14 +187,8 @@ async function serve(
   const opening = nativeTurn(turns, () => openEngine(checkpoint, device, options));
   const opened = await opening.finally(() => checkpoint.close());
   let { engine } = opened;
-  const { bos_token, eos_token } = checkpoint.tokenizer.config as Record<string, unknown>;
-  const names = Object.fromEntries(
-    Object.entries({ bos_token, eos_token }).filter(
-      (entry): entry is [string, string] => typeof entry[1] === 'string',
-    ),
-  );
   let made: ChatTemplate | undefined;
-  const template = () => (made ??= new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, names));
+  const template = () => (made ??= chatTemplateOf(checkpoint, tokenizer));
   let reader = await maker?.make({ folder, precision, checkpoint, engine, template });
   const waiting: Running[] = [];
   const running: Running[] = [];
@@ -482,7 +475,7 @@ function meanNorm(engine: Engine): number {
 
 function readTokenizer(path: string, { json, config }: { json: object; config: object }): Tokenizer {
   try {
-    return Tokenizer.of(json, config);
+    return new Tokenizer(json, config);
   } catch (error) {
     throw new ModelError(
       'damaged',

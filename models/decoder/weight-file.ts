@@ -2,7 +2,7 @@ import { open, type FileHandle } from 'node:fs/promises';
 import { readSync } from 'node:fs';
 import { ModelError } from '../model-error.js';
 import { blocksInColumns, GGML_TYPES, Q4_1, Q8_0, q8Blocks } from './ggml-types.js';
-import type { Matrix } from './checkpoint.js';
+import type { Matrix } from './matrix.js';
 
 /** Where a tensor's numbers stand in a file. */
 export interface TensorPlace {

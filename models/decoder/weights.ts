@@ -1,4 +1,4 @@
-import type { Matrix } from './checkpoint.js';
+import type { Matrix } from './matrix.js';
 import type { WeightFile } from './weight-file.js';
 
 /** The tensors of a model, in whichever of its files each stands. */

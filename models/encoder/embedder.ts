@@ -9,7 +9,8 @@ import { LazySession } from '../lazy-session.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../registry.js';
 import type { ModelTensor, ModelTensors, SessionMemory } from '../session.js';
-import { Tokenizer } from '../tokenizer.js';
+import { loadTokenizer } from '../load-tokenizer.js';
+import type { Tokenizer } from '../tokenizer.js';
 
 export interface EmbedderOptions {
   /** A model of kind `embedder`. Default `minilm`. */
@@ -94,7 +95,7 @@ export class Embedder {
       );
     }
     const settings = validate(settingsSchema, model.manifest.settings, `${valid.model}/model.json: settings`);
-    return new Embedder(model, settings, await Tokenizer.load(model.folder), valid);
+    return new Embedder(model, settings, await loadTokenizer(model.folder), valid);
   }
 
   /**

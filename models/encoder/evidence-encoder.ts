@@ -8,7 +8,8 @@ import { LazySession } from '../lazy-session.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry, type ResolvedModel } from '../registry.js';
 import type { ModelTensor, ModelTensors, SessionMemory } from '../session.js';
-import { Tokenizer } from '../tokenizer.js';
+import { loadTokenizer } from '../load-tokenizer.js';
+import type { Tokenizer } from '../tokenizer.js';
 
 export interface EvidenceEncoderOptions {
   /** A model of kind `evidence`. Default `evidence`. */
@@ -155,7 +156,7 @@ export class EvidenceEncoder {
       );
     }
     const settings = validate(settingsSchema, model.manifest.settings, `${name}/model.json: settings`);
-    return new EvidenceEncoder(model, settings, await Tokenizer.load(model.folder), threads);
+    return new EvidenceEncoder(model, settings, await loadTokenizer(model.folder), threads);
   }
 
   /** Token ids of a text between white space, which are the same wherever it stands. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
-import { HIDDEN } from '../../../models/decoder/decoder-graph.js';
+import { HIDDEN } from '../../../models/decoder/attention-mask.js';
 import { DecoderEngine, type Precision } from '../../../models/decoder/decoder-engine.js';
 import { GGML_TYPES } from '../../../models/decoder/ggml-types.js';
 import { KvSlots } from '../../../models/decoder/kv-slots.js';

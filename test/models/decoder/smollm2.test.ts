@@ -33,7 +33,7 @@ const { sampled, cases } = JSON.parse(readFileSync(checkpointFolder('smollm2.jso
 describe('the embedded decoder beside PyTorch', async () => {
   const { folder } = await new ModelRegistry().resolve('smollm2');
   const checkpoint = await openCheckpoint(folder);
-  const tokenizer = Tokenizer.of(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+  const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
   const template = new ChatTemplate(folder, checkpoint.chatTemplate, tokenizer, {});
   const engine = await DecoderEngine.open(checkpoint, { threads: 2, precision: 'float32' });
   await checkpoint.close();
