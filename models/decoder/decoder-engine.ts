@@ -20,10 +20,12 @@ import {
   pickRows,
   rowsOf,
   transposed,
+  withUnsignedLevels,
   type BlockWeights,
   type FloatWeights,
 } from './quantise.js';
 import { Rope } from './rope.js';
+import { areSignedProductsExact } from './signed-products.js';
 import type { DecoderShape } from './shape.js';
 
 /** `int8`: as fast as the machine is. `float32`: weights and products as the checkpoint has them, for comparison. */
@@ -89,7 +91,7 @@ export class DecoderEngine implements Engine {
     const head = await session(path, headGraph(shape, headWeights), threads);
     const parts: Part[] = [];
     try {
-      const weights = weightsOf(checkpoint, precision);
+      const weights = weightsOf(checkpoint, precision, 'cpu', await areSignedProductsExact());
       const bounds = [0, ...cuts, shape.layers];
       for (let i = 0; i + 1 < bounds.length; i++) {
         const range = { from: bounds[i]!, to: bounds[i + 1]! };
@@ -224,10 +226,12 @@ const PARTS: Readonly<Record<Product, readonly MatrixPart[]>> = {
   down: ['down'],
 };
 
+/** @param signed whether 8-bit weights for a CPU may be signed */
 export function weightsOf(
   checkpoint: Checkpoint,
   precision: Precision,
-  device: Device = 'cpu',
+  device: Device,
+  signed = true,
 ): GraphWeights {
   const { shape, finalNorm } = checkpoint;
   // A GPU multiplies numbers: nothing is rounded there but weights.
@@ -246,7 +250,7 @@ export function weightsOf(
       // What goes into `down` is divided where it comes from: the columns of `up`.
       const factors = name === 'gateUp' ? smoothing(layer, 'down') : undefined;
       factors?.forEach((factor, i) => (weights.scales[shape.inner + i]! /= factor));
-      return weights;
+      return signed ? weights : withUnsignedLevels(weights);
     },
     norm(layer, name) {
       const weight = checkpoint.vector(layer, `${name}Norm`);

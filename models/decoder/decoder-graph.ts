@@ -88,9 +88,8 @@ export function decoderGraph(
   /** A matrix product but for `step`, a number a row that it has still to be multiplied with. */
   const product = (x: string, layer: number, name: Product) => {
     const matrix = weights.product(layer, name);
-    if ('numbers' in matrix || matrix.levels instanceof Uint8Array)
-      return { y: plainProduct(onnx, x, matrix as FloatWeights | BlockWeights), step: undefined };
-    const { inputs, outputs, levels, scales } = matrix as ColumnWeights;
+    if (!('zero' in matrix)) return { y: plainProduct(onnx, x, matrix), step: undefined };
+    const { inputs, outputs, levels, zero, scales } = matrix;
     const largest = onnx.node('ReduceMax', [onnx.node('Abs', [x]), last]);
     const step = times(largest, level);
     const inLevels = onnx.node('QuantizeLinear', [x, reshape(step, dims.flat), middles], {
@@ -98,7 +97,14 @@ export function decoderGraph(
     });
     const y = onnx.node(
       'MatMulIntegerToFloat',
-      [inLevels, onnx.constant(levels, [inputs, outputs]), one, onnx.constant(scales, [outputs]), middle],
+      [
+        inLevels,
+        onnx.constant(levels, [inputs, outputs]),
+        one,
+        onnx.constant(scales, [outputs]),
+        middle,
+        ...(zero === 128 ? [middle] : []),
+      ],
       CONTRIB,
     );
     return { y, step };

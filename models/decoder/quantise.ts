@@ -4,7 +4,9 @@ import type { Matrix } from './matrix.js';
 export interface ColumnWeights {
   readonly inputs: number;
   readonly outputs: number;
-  readonly levels: Int8Array;
+  readonly levels: Int8Array | Uint8Array;
+  /** The level that is 0: of signed levels 0, of unsigned ones 128. */
+  readonly zero: 0 | 128;
   readonly scales: Float32Array;
 }
 
@@ -43,7 +45,15 @@ export function inColumns(parts: readonly Matrix[], factors: Float32Array): Colu
     else putColumns(part, { levels, scales, first }, factors);
     first += part.outputs;
   }
-  return { inputs, outputs, levels, scales };
+  return { inputs, outputs, levels, zero: 0, scales };
+}
+
+/** The same weights, in the same memory. */
+export function withUnsignedLevels(weights: ColumnWeights): ColumnWeights {
+  const { buffer, byteOffset, length } = weights.levels;
+  const levels = new Uint8Array(buffer, byteOffset, length);
+  for (let i = 0; i < length; i++) levels[i]! ^= 0x80;
+  return { ...weights, levels, zero: 128 };
 }
 
 function putColumns(
