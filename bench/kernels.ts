@@ -7,6 +7,13 @@ import { KernelError } from '../kernels/kernel-error.js';
 import { encodeRotateKeys } from '../kernels/rotate-keys.js';
 import { encodeRowDeviation } from '../kernels/row-deviation.js';
 import { encodeScatterRows } from '../kernels/scatter-rows.js';
+import { chatTemplateOf } from '../models/decoder/chat-template.js';
+import { openCheckpoint } from '../models/decoder/checkpoint.js';
+import { ModelRegistry } from '../models/registry.js';
+import { Tokenizer } from '../models/tokenizer.js';
+import { sharedData } from '../test/shared-data.js';
+import { kvQuestions } from './kv-questions.js';
+import { measureFirstTokens } from './kvreuse.js';
 import { median, printTable } from './table.js';
 
 /** Of the embedded decoder: a layer's heads of keys, numbers of a head. */
@@ -15,6 +22,8 @@ const HEAD_SIZE = 64;
 /** Rows: many for a GPU that is one, few for software. */
 const ROWS = { hardware: 65_536, software: 2_048 };
 const ROUNDS = 9;
+/** Prompts whose first tokens are timed: software takes a minute for each. */
+const QUESTIONS = { hardware: 16, software: 1 };
 
 /**
  * The routines that move bytes and compute little, by the bytes they read and write, beside a copy of the same adapter.
@@ -98,5 +107,29 @@ export async function benchKernels(): Promise<unknown> {
   );
   const adapter = gpu.name;
   gpu.close();
-  return { adapter, isSoftware: gpu.isSoftware, rows, copy, speeds };
+  return { adapter, isSoftware: gpu.isSoftware, rows, copy, speeds, firstToken: await benchFirstToken(gpu) };
+}
+
+/** Six known chunks in a new order, beside the same prompts read whole on the same adapter. */
+async function benchFirstToken({ name, isSoftware }: Gpu): Promise<unknown> {
+  if (sharedData === undefined) {
+    console.log('first token: shared/data is not here; nothing is measured');
+    return undefined;
+  }
+  const { folder } = await new ModelRegistry().resolve('smollm2');
+  const checkpoint = await openCheckpoint(folder);
+  await checkpoint.close();
+  const { json, config } = checkpoint.tokenizer;
+  const template = chatTemplateOf(checkpoint, new Tokenizer(json, config));
+  const questions = kvQuestions(template, isSoftware ? QUESTIONS.software : QUESTIONS.hardware);
+  const { reuse, full } = await measureFirstTokens(folder, questions, 'gpu');
+  printTable(
+    `first token of six known chunks in a new order, ChunkDecoder on ${name}, medians of ${questions.length}`,
+    ['', 'ms', 'times as long'],
+    [
+      ['from caches', reuse.toFixed(0), '1'],
+      ['read whole', full.toFixed(0), (full / reuse).toFixed(2)],
+    ],
+  );
+  return { reuse, full, ratio: full / reuse, questions: questions.length };
 }

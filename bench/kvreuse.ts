@@ -222,11 +222,20 @@ interface FirstTokens {
   readonly llama: number | undefined;
 }
 
-/** Milliseconds to the first token of prompts whose chunks were read before in another order; medians. */
-async function measureFirstTokens(folder: string, questions: readonly KvQuestion[]): Promise<FirstTokens> {
-  const plain = await Decoder.load({ threads: THREADS });
-  const keeping = await ChunkDecoder.load({ threads: THREADS });
-  const llama = await openLlama(folder, THREADS, 1);
+/**
+ * Milliseconds to the first token of prompts whose chunks were read before in another order; medians.
+ * @param device of llama.cpp the CPU alone is measured
+ */
+export async function measureFirstTokens(
+  folder: string,
+  questions: readonly KvQuestion[],
+  device: 'cpu' | 'gpu' = 'cpu',
+): Promise<FirstTokens> {
+  const plain = await Decoder.load({ threads: THREADS, device });
+  const keeping = await ChunkDecoder.load({ threads: THREADS, device });
+  for (const { device: found } of [plain, keeping])
+    if (found.name !== device) throw new Error(`it computes on the ${found.name}: ${found.reason}`);
+  const llama = device === 'cpu' ? await openLlama(folder, THREADS, 1) : undefined;
   const times: { reuse: number[]; full: number[]; llama: number[] } = { reuse: [], full: [], llama: [] };
   for (const { layout, messages, earlierMessages } of questions) {
     await keeping.generate({ messages: earlierMessages }, { maxTokens: 1 }).result;

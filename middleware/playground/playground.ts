@@ -125,8 +125,12 @@ function packageFile(path: string): string | undefined {
   if (specifier === undefined) return undefined;
   const file = path.slice(specifier.length + 1);
   if (!/^[\w.-]*$/.test(file)) return undefined;
-  const entry = import.meta.resolve(specifier);
-  return fileURLToPath(file === '' ? entry : new URL(file, entry));
+  try {
+    const entry = import.meta.resolve(specifier);
+    return fileURLToPath(file === '' ? entry : new URL(file, entry));
+  } catch {
+    return undefined; // It is not installed, which the page says.
+  }
 }
 
 /** Of a checkpoint's files, without reading them. */

@@ -1,7 +1,7 @@
 import { readerMessages } from '../../../models/decoder/reader-prompt.js';
 import type { ChatMessage } from '../../../models/decoder/generation.js';
 import type { PieceReuse } from './kept-chunks.js';
-import { PageDecoder } from './page-decoder.js';
+import type { PageDecoder } from './page-decoder.js';
 
 /** What is shown of an answer. */
 interface Shown {
@@ -46,6 +46,10 @@ element('form').addEventListener('submit', (event) => {
 });
 
 try {
+  const { PageDecoder } = await import('./page-decoder.js').catch((error: unknown) => {
+    const message = 'its modules cannot be loaded; is onnxruntime-web installed beside ragpress?';
+    throw new Error(message, { cause: error });
+  });
   decoder = await PageDecoder.load(new URL('.', location.href), (bytes) => {
     status.textContent = `Loading weights: ${(bytes / 1e6).toFixed(0)} MB`;
   });
