@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { z } from 'zod';
 import { ConfigurationError } from '../compressors/index.js';
 import { validate } from '../settings/validate.js';
@@ -65,8 +65,9 @@ const CLOSING_MILLISECONDS = 10_000;
  */
 export function createProxy(options: ProxyOptions): Proxy {
   const settings = readSettings(options);
-  const gateway = new Gateway({ ...settings, logger: settings.logger ?? pino({ name: 'ragpress' }) });
-  const playground = playgroundOf(settings);
+  const logger = settings.logger ?? pino({ name: 'ragpress' });
+  const gateway = new Gateway({ ...settings, logger });
+  const playground = playgroundOf(settings, logger);
   const proxy = (request: IncomingMessage, response: ServerResponse) => {
     const path = request.url ?? '/';
     if (path === '/health') sendText(response, 200, 'ok\n');
@@ -95,9 +96,12 @@ export function createProxy(options: ProxyOptions): Proxy {
 }
 
 /** For a decoder of which the files are known, and where nobody has to give a key: a page cannot. */
-function playgroundOf({ upstream, key, decoder = {} }: ProxySettings): Playground | undefined {
+function playgroundOf(
+  { upstream, key, decoder = {} }: ProxySettings,
+  logger: Logger,
+): Playground | undefined {
   if (upstream !== 'local' || key !== undefined || isGenerator(decoder)) return undefined;
-  return new Playground(decoder);
+  return new Playground(decoder, logger);
 }
 
 /**

@@ -17,21 +17,22 @@ export type CheckpointDescription = Omit<PageModel, 'name' | 'version'>;
 
 /**
  * Runs in a worker thread (playground.ts): a graph of all layers takes seconds to put together.
+ * @returns undefined for a part that the model has not
  * @throws ModelError
  */
 export default async function makePageModel({
   folder,
   precision,
   wanted,
-}: PageModelTask): Promise<CheckpointDescription | Uint8Array> {
+}: PageModelTask): Promise<CheckpointDescription | Uint8Array | undefined> {
   const checkpoint = await openCheckpoint(folder);
   try {
     if (wanted === 'embedding') return move(embeddingOf(checkpoint, precision)) as Uint8Array;
     const model = gpuModel(checkpoint, { precision, masses: true });
     if (wanted === 'head') return move(await model.head()) as Uint8Array;
     if (wanted !== 'description') {
-      const part = model.parts[Number(wanted.slice('part.'.length))]!;
-      return move(await part.graph()) as Uint8Array;
+      const part = model.parts[Number(wanted.slice('part.'.length))];
+      return part && (move(await part.graph()) as Uint8Array);
     }
     const { shape, tokenizer, chatTemplate, ends } = checkpoint;
     const { divisors } = shape.rope;

@@ -1,10 +1,11 @@
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createHash } from 'node:crypto';
 import { basename, extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
 import { Piscina } from 'piscina';
 import { decoderFolder, type DecoderPlace } from '../../models/decoder/decoder-folder.js';
 import type { Precision } from '../../models/decoder/decoder-engine.js';
@@ -38,10 +39,13 @@ const TYPES: Readonly<Record<string, string>> = {
  */
 export class Playground {
   readonly #options: PlaygroundOptions;
-  #pool: Piscina<PageModelTask, CheckpointDescription | Uint8Array> | undefined;
+  readonly #logger: Logger;
+  #pool: Piscina<PageModelTask, CheckpointDescription | Uint8Array | undefined> | undefined;
 
-  constructor(options: PlaygroundOptions) {
+  /** @param logger gets what fails, of which the caller is told nothing */
+  constructor(options: PlaygroundOptions, logger: Logger) {
     this.#options = options;
+    this.#logger = logger;
   }
 
   /**
@@ -49,11 +53,12 @@ export class Playground {
    * @returns false for a path that is none of its own
    */
   handle(request: IncomingMessage, response: ServerResponse): boolean {
-    const { pathname } = new URL(request.url ?? '/', 'http://localhost');
-    if (pathname !== '/playground' && !pathname.startsWith('/playground/')) return false;
-    this.#answer(pathname.slice('/playground'.length), request, response).catch((error: unknown) => {
+    const [path] = (request.url ?? '/').split('?', 1) as [string];
+    if (path !== '/playground' && !path.startsWith('/playground/')) return false;
+    this.#answer(path.slice('/playground'.length), request, response).catch((error: unknown) => {
+      this.#logger.warn({ path, failure: (error as Error).message }, 'playground');
       if (response.headersSent) response.destroy();
-      else sendText(response, 500, `The playground failed: ${(error as Error).message}\n`);
+      else sendText(response, 500, 'The playground failed; the log of ragpress says why.\n');
     });
     return true;
   }
@@ -89,7 +94,11 @@ export class Playground {
 
   async #sendWeights(file: PageFile, response: ServerResponse): Promise<void> {
     const { folder } = await decoderFolder(this.#options);
-    const bytes = (await this.#make(file, folder)) as Uint8Array;
+    const bytes = (await this.#make(file, folder)) as Uint8Array | undefined;
+    if (!bytes) {
+      notFound(response);
+      return;
+    }
     response.writeHead(200, {
       'content-type': 'application/octet-stream',
       'content-length': bytes.byteLength,
@@ -100,13 +109,17 @@ export class Playground {
   }
 
   async #make(wanted: PageModelTask['wanted'], folder: string) {
-    this.#pool ??= new Piscina({
-      filename: fileURLToPath(new URL('./page-model-worker.js', import.meta.url)),
-      minThreads: 0,
-      maxThreads: 1,
-      idleTimeout: 10_000,
-      execArgv: [],
-    });
+    if (!this.#pool) {
+      this.#pool = new Piscina({
+        filename: fileURLToPath(new URL('./page-model-worker.js', import.meta.url)),
+        minThreads: 0,
+        maxThreads: 1, // A graph of all layers at once takes memory.
+        idleTimeout: 10_000,
+        execArgv: [],
+      });
+      // A thread that dies takes its task with it, which is told so; without a listener it would take the process.
+      this.#pool.on('error', () => undefined);
+    }
     return this.#pool.run({ folder, precision: this.#options.precision ?? 'int8', wanted });
   }
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { createServer, type Server } from 'node:http';
+import { createServer, get, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { pino } from 'pino';
@@ -29,10 +29,10 @@ async function serving(options: Partial<ServeOptions> = {}): Promise<Serving> {
 describe('what the server offers', () => {
   test('the page, its modules, its packages, and no other file', async () => {
     const { url } = await serving();
-    const get = (path: string, init: RequestInit = {}) => fetch(`${url}/playground${path}`, init);
-    const moved = await get('', { redirect: 'manual' });
+    const ask = (path: string, init: RequestInit = {}) => fetch(`${url}/playground${path}`, init);
+    const moved = await ask('', { redirect: 'manual' });
     expect([moved.status, moved.headers.get('location')]).toEqual([308, 'playground/']);
-    const page = await get('/');
+    const page = await ask('/');
     expect(page.headers.get('content-type')).toBe('text/html; charset=utf-8');
     expect(await page.text()).toContain('<title>ragpress playground</title>');
     for (const path of [
@@ -42,7 +42,7 @@ describe('what the server offers', () => {
       '/packages/@huggingface/jinja/',
       '/packages/@huggingface/tokenizers/',
     ])
-      expect((await get(path)).headers.get('content-type'), path).toBe('text/javascript; charset=utf-8');
+      expect((await ask(path)).headers.get('content-type'), path).toBe('text/javascript; charset=utf-8');
     for (const path of [
       '/dist/middleware/cli.js',
       '/dist/kernels/../middleware/cli.js',
@@ -51,10 +51,22 @@ describe('what the server offers', () => {
       '/packages/onnxruntime-web/webgpu/../package.json',
       '/packages/pino/',
       '/model/part.7000',
+      '/model/part.7',
       '/nothing',
     ])
-      expect((await get(path)).status, path).toBe(404);
-    expect((await get('/', { method: 'POST' })).status).toBe(405);
+      expect((await ask(path)).status, path).toBe(404);
+    expect((await ask('/', { method: 'POST' })).status).toBe(405);
+  });
+
+  test('what is no path of a URL goes to the decoder’s API, and nothing ends', async () => {
+    const { url } = await serving();
+    const { hostname, port } = new URL(url);
+    const status = await new Promise((resolve, reject) => {
+      get({ hostname, port, path: '//' }, ({ statusCode }) => {
+        resolve(statusCode);
+      }).on('error', reject);
+    });
+    expect(status).toBe(404);
   });
 
   test('a file that the browser has is not sent again', async () => {
