@@ -61,8 +61,7 @@ export function alterations(sentence: string, others: readonly string[]): Map<Al
   const add = (kind: Alteration, text: string | undefined) => {
     if (text !== undefined && text !== sentence && !others.includes(text)) found.set(kind, text);
   };
-  for (const kind of Object.keys(PAIRS) as (keyof typeof PAIRS)[])
-    add(kind, paired(sentence, PAIRS[kind]));
+  for (const kind of Object.keys(PAIRS) as (keyof typeof PAIRS)[]) add(kind, paired(sentence, PAIRS[kind]));
   add('qualifier dropped', sentence.replace(QUALIFIER, ''));
   add('negation moved', negationMoved(sentence));
   add('day and month exchanged', dayAndMonth(sentence));
@@ -109,8 +108,9 @@ function negationMoved(sentence: string): string | undefined {
   return `${bare.slice(0, at)} not${bare.slice(at)}`;
 }
 
-const MONTHS =
-  'January February March April May June July August September October November December'.split(' ');
+const MONTHS = 'January February March April May June July August September October November December'.split(
+  ' ',
+);
 
 /** 3 May is 5 March. */
 function dayAndMonth(sentence: string): string | undefined {
@@ -126,7 +126,11 @@ function dayAndMonth(sentence: string): string | undefined {
 
 /** The first two nouns behind an article, exchanged. */
 function nounsSwapped(sentence: string): string | undefined {
-  const matches = [...sentence.matchAll(/(?<=\b[Tt]he )\p{Ll}{3,}(?= (?:of|is|was|are|were|has|had|in|on|by|to|and|from|for|with)\b|[.,])/gu)];
+  const matches = [
+    ...sentence.matchAll(
+      /(?<=\b[Tt]he )\p{Ll}{3,}(?= (?:of|is|was|are|were|has|had|in|on|by|to|and|from|for|with)\b|[.,])/gu,
+    ),
+  ];
   const [first] = matches;
   const second = matches.find(([text]) => text !== first![0]);
   if (!first || !second) return undefined;
@@ -146,7 +150,11 @@ function subjectsExchanged(first: string, link: string, second: string): string 
   const [, a, x] = SUBJECT.exec(first) ?? [];
   const [, b, y] = SUBJECT.exec(second) ?? [];
   // A pronoun, or a stretch with a mark in it, is no subject of its own.
-  if (a === undefined || b === undefined || [a, b].some((each) => /^(?:it|he|she|they|who|which)$/i.test(each)))
+  if (
+    a === undefined ||
+    b === undefined ||
+    [a, b].some((each) => /^(?:it|he|she|they|who|which)$/i.test(each))
+  )
     return undefined;
   return `${b[0]!.toUpperCase()}${b.slice(1)} ${x!} ${link} ${a} ${y!}.`;
 }

@@ -39,10 +39,7 @@ const SENTENCES = 3;
  * what it should let pass of the same documents, and the sentences written by hand.
  */
 export function guardFigures(count: number): Record<string, GuardFigures> {
-  const figures: Record<
-    string,
-    { isTrue: boolean; cases: number; passed: number; examples: string[] }
-  > = {};
+  const figures: Record<string, { isTrue: boolean; cases: number; passed: number; examples: string[] }> = {};
   const judge = (guard: SummaryGuard, kind: string, text: string, isTrue: boolean) => {
     const figure = (figures[kind] ??= { isTrue, cases: 0, passed: 0, examples: [] });
     figure.cases++;
@@ -112,7 +109,10 @@ function shorterForms(sentence: string): Map<string, string> {
       (_, letter: string) => letter.toUpperCase(),
     ),
   );
-  add('without its last aside', sentence.replace(/^(.{40,}?), (?:which|who|where|whose|while|including|with|making)\b[^,;]*\.$/s, '$1.'));
+  add(
+    'without its last aside',
+    sentence.replace(/^(.{40,}?), (?:which|who|where|whose|while|including|with|making)\b[^,;]*\.$/s, '$1.'),
+  );
   return forms;
 }
 

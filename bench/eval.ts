@@ -174,6 +174,14 @@ async function summaries(): Promise<void> {
       (passed / cases).toFixed(3),
     ]),
   );
+  const others = Object.entries(guard).flatMap(([kind, each]) => (kind.startsWith('other: ') ? [each] : []));
+  const [cases, passed] = [
+    others.reduce((sum, each) => sum + each.cases, 0),
+    others.reduce((sum, each) => sum + each.passed, 0),
+  ];
+  console.log(
+    `of other kinds than those that it was built on: ${cases}, let pass ${passed} (${(passed / cases).toFixed(4)})`,
+  );
   for (const [kind, { examples }] of Object.entries(guard))
     for (const example of examples) console.log(`  ${kind}: ${example}`);
   console.log(
