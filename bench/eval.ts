@@ -128,11 +128,13 @@ async function tcra(): Promise<void> {
   }
   printTable(
     `tcra, ${mode}: answer-string recall after EXIT, and after sentences were cut to ${(100 * ratio).toFixed(0)}% of their tokens; words that still stand`,
-    ['set', 'questions', 'EXIT', 'TCRA', 'lost', 'tokens left', ...STANDING],
-    Object.entries(figures).map(([set, { questions, exit, tcra, tokens, standing }]) => [
+    ['set', 'questions', 'EXIT', 'TCRA', 'lost', 'answer words', 'lost', 'tokens left', ...STANDING],
+    Object.entries(figures).map(([set, { questions, exit, tcra, answerWords: words, tokens, standing }]) => [
       set,
       String(questions),
-      ...[exit, tcra, exit - tcra, tokens].map((value) => value.toFixed(3)),
+      ...[exit, tcra, exit - tcra, words.tcra, words.exit - words.tcra, tokens].map((value) =>
+        value.toFixed(3),
+      ),
       ...STANDING.map((kind) => standing[kind].toFixed(4)),
     ]),
   );
