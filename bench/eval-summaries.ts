@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { CompressionResult, SourceDocument } from '../compressors/contract.js';
 import { exit } from '../compressors/exit/exit.js';
 import { createPipeline } from '../compressors/pipeline.js';
@@ -7,57 +8,112 @@ import { summarise } from '../compressors/tcra/summarise.js';
 import type { SummaryGenerator } from '../compressors/tcra/summary-generator.js';
 import { SummaryGuard } from '../compressors/tcra/summary-guard.js';
 import type { Decoder } from '../models/decoder/decoder.js';
-import { corruptions, CORRUPTIONS, type Corruption } from './corruptions.js';
+import { alterations, alterationsIn, type AlteredLanguage } from './alterations.js';
+import { corruptions } from './corruptions.js';
 import { EVIDENCE_SETS } from './evidence.js';
-import { evidenceDocuments } from './evidence-documents.js';
+import { evidenceDocuments, multilingualDocuments } from './evidence-documents.js';
 import type { TcraSet } from './eval-tcra.js';
 import { holdsAnswer } from './reader.js';
 
 export interface GuardFigures {
+  /** Whether the sentences say what their document says. */
+  readonly isTrue: boolean;
   readonly cases: number;
   /** Those that the guard takes for true. */
   readonly passed: number;
   readonly examples: readonly string[];
 }
 
-/** Sentences of a document, as they are and without what stands in brackets: what a guard should let pass. */
-export type FaithfulKind = 'verbatim' | 'without brackets' | 'first clause';
+/** A document of ours, with a true and a false sentence a pair, and true ones in other words. */
+interface SummaryPairs {
+  readonly sources: readonly string[];
+  readonly pairs: readonly { readonly kind: string; readonly true: string; readonly false: string }[];
+  readonly reworded?: readonly string[];
+}
 
 /** How many sentences are taken of a document. */
 const SENTENCES = 3;
 
-export function guardFigures(count: number): Record<Corruption | FaithfulKind, GuardFigures> {
-  const figures = Object.fromEntries(
-    [...CORRUPTIONS, 'verbatim', 'without brackets', 'first clause'].map((kind) => [
-      kind,
-      { cases: 0, passed: 0, examples: [] as string[] },
-    ]),
-  ) as Record<Corruption | FaithfulKind, { cases: number; passed: number; examples: string[] }>;
-  for (const set of EVIDENCE_SETS) {
-    for (const { documents } of evidenceDocuments(set).slice(0, count)) {
-      for (const { content } of documents.slice(0, 2)) {
-        const sentences = sentencesOf(content);
-        const guard = new SummaryGuard(sentences);
-        const judge = (kind: Corruption | FaithfulKind, text: string, isTrue: boolean) => {
-          const figure = figures[kind];
-          figure.cases++;
-          const passes = guard.verdict(text).fault === undefined;
-          if (passes) figure.passed++;
-          if (passes !== isTrue && figure.examples.length < 5) figure.examples.push(text);
-        };
-        for (const [at, sentence] of sentences.slice(0, SENTENCES).entries()) {
-          const others = sentences.filter((_, index) => index !== at);
-          for (const [kind, text] of corruptions(sentence, others)) judge(kind, text, false);
-          judge('verbatim', sentence, true);
-          const bare = sentence.replace(/ ?\([^()]*\)/g, '');
-          if (bare !== sentence) judge('without brackets', bare, true);
-          const clause = /^[^,;()]{40,}(?=[,;])/.exec(sentence)?.[0];
-          if (clause !== undefined) judge('first clause', `${clause}.`, true);
-        }
+/**
+ * By kind: sentences of dev documents rewritten as the guard was built on (corruptions.ts) and otherwise (alterations.ts),
+ * what it should let pass of the same documents, and the sentences written by hand.
+ */
+export function guardFigures(count: number): Record<string, GuardFigures> {
+  const figures: Record<string, { isTrue: boolean; cases: number; passed: number; examples: string[] }> = {};
+  const judge = (guard: SummaryGuard, kind: string, text: string, isTrue: boolean) => {
+    const figure = (figures[kind] ??= { isTrue, cases: 0, passed: 0, examples: [] });
+    figure.cases++;
+    const passes = guard.verdict(text).fault === undefined;
+    if (passes) figure.passed++;
+    if (passes !== isTrue && figure.examples.length < 5) figure.examples.push(text);
+  };
+  const documents = EVIDENCE_SETS.flatMap((set) =>
+    evidenceDocuments(set)
+      .slice(0, count)
+      .flatMap(({ documents }) => documents.slice(0, 2)),
+  );
+  for (const { content } of documents) {
+    const sentences = sentencesOf(content);
+    const guard = new SummaryGuard(sentences);
+    for (const [at, sentence] of sentences.slice(0, SENTENCES).entries()) {
+      const others = sentences.filter((_, index) => index !== at);
+      for (const [kind, text] of corruptions(sentence, others)) judge(guard, kind, text, false);
+      for (const [kind, text] of alterations(sentence, others)) judge(guard, `other: ${kind}`, text, false);
+      for (const [kind, text] of shorterForms(sentence)) judge(guard, kind, text, true);
+    }
+  }
+  for (const [language, code] of Object.entries(LANGUAGES)) {
+    for (const { content } of multilingualDocuments(code).slice(0, count)) {
+      const sentences = sentencesOf(content);
+      const guard = new SummaryGuard(sentences);
+      for (const sentence of sentences) {
+        for (const text of alterationsIn(language as AlteredLanguage, sentence))
+          if (!sentences.includes(text)) judge(guard, `other: ${language}`, text, false);
+        judge(guard, `${language}, as it is`, sentence, true);
       }
     }
   }
+  const pairs = JSON.parse(
+    readFileSync(new URL('../test/fixtures/summary-pairs.json', import.meta.url), 'utf8'),
+  ) as SummaryPairs[];
+  for (const { sources, pairs: each, reworded = [] } of pairs) {
+    const guard = new SummaryGuard(sources);
+    for (const pair of each) {
+      judge(guard, 'by hand: false', pair.false, false);
+      judge(guard, 'by hand: shorter', pair.true, true);
+    }
+    for (const text of reworded) judge(guard, 'by hand: in other words', text, true);
+  }
   return figures;
+}
+
+const LANGUAGES: Readonly<Record<AlteredLanguage, string>> = {
+  German: 'de',
+  Spanish: 'es',
+  Russian: 'ru',
+  Chinese: 'zh',
+};
+
+/** A sentence as it is, and in fewer of its words. */
+function shorterForms(sentence: string): Map<string, string> {
+  const forms = new Map([['verbatim', sentence]]);
+  const add = (kind: string, text: string) => {
+    if (text !== sentence) forms.set(kind, text);
+  };
+  add('without brackets', sentence.replace(/ ?\([^()]*\)/g, ''));
+  add('first clause', sentence.replace(/^([^,;()]{40,})[,;].*$/s, '$1.'));
+  add(
+    'without its lead',
+    sentence.replace(
+      /^(?:In|On|After|During|Since|By|As|Although|However|Later|Today|Originally)\b[^,;()]*, (?=\p{L}[^,;]{30,})(\p{L})/u,
+      (_, letter: string) => letter.toUpperCase(),
+    ),
+  );
+  add(
+    'without its last aside',
+    sentence.replace(/^(.{40,}?), (?:which|who|where|whose|while|including|with|making)\b[^,;]*\.$/s, '$1.'),
+  );
+  return forms;
 }
 
 export interface SummaryFigures {

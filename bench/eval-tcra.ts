@@ -2,7 +2,7 @@ import { exit } from '../compressors/exit/exit.js';
 import { createPipeline } from '../compressors/pipeline.js';
 import type { Budget, CompressionResult, Span } from '../compressors/contract.js';
 import { tcra } from '../compressors/tcra/tcra.js';
-import { indexTerms, queryTerms } from '../compressors/words.js';
+import { indexTerms, queryTerms, tellingTerms } from '../compressors/words.js';
 import { evidenceDocuments, type AskedDocuments } from './evidence-documents.js';
 import { holdsAnswer } from './reader.js';
 
@@ -19,6 +19,8 @@ export interface TcraLoss {
   /** Share of the questions whose answer, or one of them, stands in the context. */
   readonly exit: number;
   readonly tcra: number;
+  /** Mean share of the answer's telling words, of the one that has most, that stand in the context. */
+  readonly answerWords: { readonly exit: number; readonly tcra: number };
   /** Of the tokens of EXIT's contexts, the share that is left. */
   readonly tokens: number;
   /** Of the words of a kind that EXIT kept, the share that TCRA kept. */
@@ -47,6 +49,7 @@ export async function tcraLoss(
     .filter(({ answers }) => answers.length > 0)
     .slice(0, count);
   const right = { exit: 0, tcra: 0 };
+  const answerWords = { exit: 0, tcra: 0 };
   const tokens = { exit: 0, tcra: 0 };
   const words = STANDING.map(() => ({ exit: 0, tcra: 0 }));
   for (const one of asked) {
@@ -54,6 +57,7 @@ export async function tcraLoss(
     const results = { exit: await before.compress(request), tcra: await after.compress(request) };
     for (const stage of ['exit', 'tcra'] as const) {
       right[stage] += Number(holdsAnswer(results[stage].context, one.answers));
+      answerWords[stage] += shareOfAnswer(results[stage].context, one.answers);
       tokens[stage] += results[stage].tokens.after;
     }
     for (const [at, { exit, tcra }] of wordsThatStand(results, one).entries()) {
@@ -66,11 +70,26 @@ export async function tcraLoss(
     questions: asked.length,
     exit: right.exit / asked.length,
     tcra: right.tcra / asked.length,
+    answerWords: {
+      exit: answerWords.exit / asked.length,
+      tcra: answerWords.tcra / asked.length,
+    },
     tokens: tokens.tcra / tokens.exit,
     standing: Object.fromEntries(
       STANDING.map((kind, at) => [kind, words[at]!.exit === 0 ? 1 : words[at]!.tcra / words[at]!.exit]),
     ) as TcraLoss['standing'],
   };
+}
+
+/** What a reader needs of an answer that is a clause: an article that went breaks the string, and no more. */
+function shareOfAnswer(context: string, answers: readonly string[]): number {
+  const said = new Set(indexTerms(context).terms);
+  return Math.max(
+    ...answers.map((answer) => {
+      const telling = [...tellingTerms(indexTerms(answer).terms)];
+      return telling.filter((term) => said.has(term)).length / Math.max(1, telling.length);
+    }),
+  );
 }
 
 /** A name is what has a capital after a word in small letters: the first word of a sentence has one whatever it is. */

@@ -39,3 +39,14 @@ export function evidenceDocuments(set: EvidenceSet): AskedDocuments[] {
       };
     });
 }
+
+/** The paragraphs of XQuAD in a language (`de`), each once; none where the data is absent. */
+export function multilingualDocuments(language: string): SourceDocument[] {
+  if (sharedData === undefined) return [];
+  const lines = gunzipSync(readFileSync(join(sharedData, 'multilingual', `xquad.${language}.dev.jsonl.gz`)))
+    .toString('utf8')
+    .trim()
+    .split('\n');
+  const texts = new Set(lines.map((line) => (JSON.parse(line) as { context: string }).context));
+  return [...texts].map((content, index) => ({ id: String(index), content, format: 'text' as const }));
+}

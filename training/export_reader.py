@@ -1,7 +1,7 @@
-"""A checkpoint of reader.py as GGUF, in two files: what was trained with 8 bits (Q8_0), what was not as it was. On the
-grid of 4 bits that the source has, most of what the training moves would be rounded back.
+"""A checkpoint of reader.py or summary_lora.py as GGUF, in two files: what was trained with 8 bits (Q8_0), what was not as
+it was. On the grid of 4 bits that the source has, most of what the training moves would be rounded back.
 
-python export_reader.py --checkpoint runs/reader/last.pt --out ../weights/smollm2 [--gguf FILE]
+python export_reader.py --checkpoint runs/reader/last.pt --out ../weights/smollm2 [--gguf FILE or FOLDER]
 """
 
 import argparse
@@ -28,16 +28,16 @@ def main() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.load_state_dict(torch.load(args.checkpoint)["model"])
     after = model.state_dict()
-    reader = GGUFReader(source)
+    readers = [GGUFReader(part) for part in (sorted(source.glob("*.gguf")) if source.is_dir() else [source])]
     writer = GGUFWriter(args.out / "model.gguf", "llama", split_max_size=LARGEST_FILE)
-    for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture":
+    for name, field in readers[0].fields.items():
+        if name.startswith(("GGUF.", "split.")) or name == "general.architecture":
             continue
         value = "SmolLM2 135M Instruct, fine-tuned as a reader by ragpress" if name == "general.name" else field.contents()
         parts = field.types
         writer.add_key_value(name, value, parts[0], sub_type=parts[-1] if parts[0] == GGUFValueType.ARRAY else None)
     trained = 0
-    for tensor in reader.tensors:
+    for tensor in (tensor for part in readers for tensor in part.tensors):
         name, heads = {"token_embd.weight": "embedding.weight", "output_norm.weight": "norm"}.get(tensor.name), None
         if name is None:
             _, layer, part, _ = tensor.name.split(".")

@@ -1,5 +1,15 @@
 import { indexTerms, withoutStopTerms } from '../words.js';
 import { NEGATIONS } from '../zipfit/near-duplicates.js';
+import {
+  ADDITIVE,
+  ARTICLES,
+  ATTRIBUTIONS,
+  CONDITIONS,
+  CONJUNCTIONS,
+  LINKS,
+  PREPOSITIONS,
+  QUALIFIERS,
+} from './clause-words.js';
 import { beginsWithName, knownNames, type KnownNames } from './protected-words.js';
 import { sentenceWords } from './sentence-words.js';
 import { wordClass } from './word-classes.js';
@@ -11,16 +21,20 @@ interface GuardedSentence {
   readonly content: ReadonlySet<number>;
   /** How many words tell, numbers and units among them. */
   readonly size: number;
-  /** In a script without capitals, in which a name looks like any other word. */
-  readonly isCaseless: boolean;
+  /** Its stretches between marks and spaces, where it is of a script that sets none between words. */
+  readonly runs?: readonly string[];
 }
 
 interface GuardedWord {
   readonly kind: 'number' | 'name' | 'negation' | 'unit' | 'plain';
   /** What it must be equal by: a number's digits and signs, the index terms of another word. */
   readonly key: string;
-  /** Of a number: what is counted or measured, where a unit or sign stands beside it. */
+  /** Of a number: what is counted or measured, where a unit or sign stands beside it. Of a unit: its name. */
   readonly unit: string;
+  /** As clause-words.ts has it. */
+  readonly form: string;
+  /** Whether a clause may end behind it: a mark stands there. */
+  readonly ends: boolean;
   /** Index terms; empty for function words. */
   readonly terms: readonly number[];
   readonly hasCapital: boolean;
@@ -35,9 +49,6 @@ export type Verdict =
   /** `source`: of those given the nearest, where there is one. */
   | { readonly source?: number; readonly fault: string };
 
-/** Share of a sentence's telling words that its source may lack: the generator's own. */
-const OWN_WORDS = 0.2;
-
 /** Share of a refused sentence's telling words that a source must hold to stand in its place. */
 const NEAR = 0.5;
 
@@ -47,9 +58,13 @@ const FEWEST = 3;
 /** Telling words between a fact and the word that it hangs on. */
 const REACH = 3;
 
+/** Longer stretches are left out where marks stand around them, or as all that goes before `and`. */
+const LONGEST_MODIFIER = 5;
+
 const CAPITAL = /\p{Lu}|\p{Lt}/u;
 
-const CASELESS = /(?![ªº])\p{Lo}|\p{Script=Georgian}/u;
+const SPACELESS =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/gu;
 
 /** Number words that are digits as often. */
 const DIGITS: ReadonlyMap<string, string> = new Map(
@@ -123,7 +138,19 @@ function guarded(text: string, names: KnownNames): GuardedSentence {
     else for (const term of word.terms) content.add(term);
     return word.key === '' ? [] : [word];
   });
-  return { words, content, size: content.size + counted, isCaseless: CASELESS.test(text) };
+  const runs = runsOf(text);
+  return { words, content, size: content.size + counted, ...(runs && { runs }) };
+}
+
+function runsOf(text: string): string[] | undefined {
+  const letters = text.match(/\p{L}/gu)?.length ?? 0;
+  if ((text.match(SPACELESS)?.length ?? 0) <= letters / 2) return undefined;
+  return (
+    text
+      .normalize('NFKC')
+      .toLowerCase()
+      .match(/[\p{L}\p{N}\p{M}]+/gu) ?? []
+  );
 }
 
 function guardedWord(parts: readonly string[], at: number, isName: (core: string) => boolean): GuardedWord {
@@ -133,7 +160,8 @@ function guardedWord(parts: readonly string[], at: number, isName: (core: string
   const lower = core.normalize('NFC').toLowerCase();
   const all = [...new Set(indexTerms(core).terms)];
   const terms = [...withoutStopTerms(Uint32Array.from(all))];
-  const written = { terms, hasCapital: CAPITAL.test(core), at, goesOn, unit: '' };
+  const ends = /[,;:)\]–—]["'”’»]*$/.test(part) || /^["'“‘«]*[([–—]/.test(after ?? '');
+  const written = { terms, hasCapital: CAPITAL.test(core), at, goesOn, unit: '', form: lower, ends };
   if (/\p{N}/u.test(core) || DIGITS.has(lower)) {
     // The signs that touch it are part of what it says: -5, 40%, $12.
     const signs = (/^[^\p{L}\p{N}]*?([-−+<>≤≥~])\s*[\p{Sc}]?\s*\p{N}/u.exec(part)?.[1] ?? '').replace(
@@ -150,7 +178,8 @@ function guardedWord(parts: readonly string[], at: number, isName: (core: string
   if (isNegation(core)) return { ...written, kind: 'negation', key: lower };
   // Function words too: of What Jesus Would Buy each is part of a name.
   if (key !== '' && isName(core)) return { ...written, kind: 'name', key };
-  return { ...written, kind: unitOf(part) === '' ? 'plain' : 'unit', key };
+  const unit = unitOf(part);
+  return { ...written, kind: unit === '' ? 'plain' : 'unit', key, unit };
 }
 
 /** 1,234,567 and 1 234 567 are 1234567; 1,5 and 1.5 stay what they are. */
@@ -171,10 +200,11 @@ const SCALES = new Set(
 );
 
 /**
- * Whether a generated sentence says what one of the sources says. All its numbers with their units, dates, names and
- * negations must stand in that one source in the same order, each beside a word that it stands beside there, and so must
- * all of the source's negations in it; four in five of its telling words must be the source's, and in scripts without
- * capitals all of them. Another verb, or another adjective, among the fifth is not seen.
+ * Whether a generated sentence says what one of the sources says: it must be that source with words left out. All its
+ * numbers with their units, dates, names and negations must stand in that one source in the same order, each beside a word
+ * that it stands beside there, and so must all of the source's negations in it; so must every other word but articles, and
+ * what is left out must be such as can be (`mayGo`). A word of its own may be another quantity, order or direction as well
+ * as another word for the same, and nothing here can tell them apart.
  */
 function verdictOn(sentence: GuardedSentence, sources: readonly (readonly GuardedSentence[])[]): Verdict {
   const near = sources
@@ -207,9 +237,90 @@ function faultOf(sentence: GuardedSentence, source: GuardedSentence): string | u
     if (fault !== undefined) return fault;
   }
   const share = shareHeld(sentence, source);
-  if (sentence.isCaseless ? share < 1 : share < 1 - OWN_WORDS)
-    return `${Math.round(100 * (1 - share))}% of its words are not in its source`;
-  return placeFault(sentence.words, source.words);
+  if (share < 1) return `${Math.round(100 * (1 - share))}% of its words are not in its source`;
+  return placeFault(sentence.words, source.words) ?? orderFault(sentence, source);
+}
+
+const NOT_ITS_WORDS = 'its words are not those of its source in their order';
+
+/** Whether it is its source with words left out that may be. */
+function orderFault(sentence: GuardedSentence, source: GuardedSentence): string | undefined {
+  if (sentence.runs) return areRunsOf(sentence.runs, source.runs ?? []) ? undefined : NOT_ITS_WORDS;
+  const [mine, its] = [ordered(sentence.words), ordered(source.words)];
+  /** Where in the source the words so far may end. */
+  let ends = [-1];
+  for (const word of mine) {
+    const next = new Set(
+      its.flatMap((other, at) =>
+        isSame(word, other) && ends.some((end) => end < at && mayGo(its, end, at)) ? [at] : [],
+      ),
+    );
+    // An `and` for a mark.
+    if (ADDITIVE.has(word.form)) for (const end of ends) if (its[end]?.ends) next.add(end);
+    if (next.size === 0) return NOT_ITS_WORDS;
+    ends = [...next];
+  }
+  return ends.some((end) => mayGo(its, end, its.length))
+    ? undefined
+    : 'it leaves out what its source does not hold without';
+}
+
+/** Whether these stand in those, each whole or in part, in order. */
+function areRunsOf(runs: readonly string[], its: readonly string[]): boolean {
+  let at = 0;
+  return runs.every((run) => {
+    while (at < its.length && !its[at]!.includes(run)) at++;
+    return at < its.length;
+  });
+}
+
+/** Without articles, and without units that are part of their numbers. */
+function ordered(words: readonly GuardedWord[]): GuardedWord[] {
+  const kept: GuardedWord[] = [];
+  for (const word of words) {
+    const last = kept.at(-1);
+    if (word.kind === 'unit' && last?.kind === 'number' && last.unit === word.unit)
+      kept[kept.length - 1] = { ...last, ends: word.ends };
+    else if (word.kind !== 'plain' || !ARTICLES.has(word.form)) kept.push(word);
+  }
+  return kept;
+}
+
+/**
+ * Whether a source says no more, and nothing else, without the words between two of its places. They may be the end of
+ * it, the beginning up to a mark, what stands between marks, all that goes before an `and`, or a few words that begin no
+ * clause of their own; and none of them may bound, tie or condition what stays.
+ */
+function mayGo(its: readonly GuardedWord[], before: number, behind: number): boolean {
+  const gone = its.slice(before + 1, behind);
+  const last = gone.at(-1);
+  if (!last) return true;
+  if (gone.some(({ form }) => CONDITIONS.has(form))) return false;
+  // George Washington is not George Washington Carver.
+  if (before >= 0 && isOneName(its[before]!, gone[0]!) && !(its[behind] && isOneName(last, its[behind])))
+    return false;
+  if (behind === its.length) return true;
+  if (PREPOSITIONS.has(last.form)) return false;
+  for (const word of gone.toReversed()) {
+    if (word.ends || CONJUNCTIONS.has(word.form)) break;
+    if (QUALIFIERS.has(word.form) || wordClass(word.form) === 'modal') return false;
+  }
+  const isConjunct = CONJUNCTIONS.has(last.form);
+  if (before < 0 && (LINKS.has(last.form) || gone.some(({ form }) => ATTRIBUTIONS.has(form)))) return false;
+  if (before < 0) return last.ends || isConjunct || gone.length <= LONGEST_MODIFIER;
+  if (its[before]!.ends) return last.ends || isConjunct || CONJUNCTIONS.has(its[behind]!.form);
+  const begins = gone.some(
+    ({ form, ends }, index) =>
+      LINKS.has(form) || (index < gone.length - 1 && (ends || CONJUNCTIONS.has(form))),
+  );
+  if (begins) return false;
+  // Before what they modify, or a whole phrase behind it.
+  const modify = its[behind]!.terms.length > 0 !== PREPOSITIONS.has(gone[0]!.form);
+  return last.ends || isConjunct || (modify && gone.length <= LONGEST_MODIFIER);
+}
+
+function isOneName(word: GuardedWord, next: GuardedWord): boolean {
+  return word.kind === 'name' && next.kind === 'name' && word.goesOn && next.at === word.at + 1;
 }
 
 function factFault(
