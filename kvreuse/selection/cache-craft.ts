@@ -8,6 +8,8 @@ export interface CacheCraftOptions {
   readonly floor?: number;
   /** From this share on a chunk is computed whole. Default 0.6. */
   readonly whole?: number;
+  /** As `SelectionPolicy` has it; 0 is the paper's. Default 0.75. */
+  readonly carry?: number;
 }
 
 /**
@@ -19,13 +21,16 @@ export function cacheCraft({
   alpha = 0.25,
   floor = 0.15,
   whole = 0.6,
+  carry = 0.75,
 }: CacheCraftOptions = {}): SelectionPolicy {
   positive('cacheCraft.alpha', alpha);
   positive('cacheCraft.floor', floor, 1);
   positive('cacheCraft.whole', whole, 1);
+  if (carry !== 0) positive('cacheCraft.carry', carry, 1);
   return {
-    name: `cachecraft-${alpha}`,
+    name: carry === 0 ? `cachecraft-${alpha}` : `cachecraft-${alpha}-carry-${carry}`,
     versions: 'in-context',
+    carry,
     select: (chunks) =>
       chunks.map((chunk) => {
         const { piece, statistics } = chunk;

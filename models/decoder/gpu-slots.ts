@@ -149,7 +149,7 @@ export class GpuSlots implements Slots {
     [this.#keys, this.#values, this.#capacity] = [keys, values, capacity];
   }
 
-  place(kv: TokensKv, start: number): void {
+  place(kv: TokensKv, start: number, isKept = true): void {
     const { tokens } = kv;
     if (tokens === 0) return;
     const { layers, kvHeads, headSize } = this.#shape;
@@ -157,7 +157,9 @@ export class GpuSlots implements Slots {
     const positions = placesFrom(start, tokens);
     const { cos, sin } = this.#rope.rotation(positions);
     const commands = this.#gpu.begin();
-    const chunk = this.#chunks.get(kv, commands);
+    const chunk = isKept
+      ? this.#chunks.get(kv, commands)
+      : { keys: commands.upload(kv.keys), values: commands.upload(kv.values) };
     const turned = commands.array(chunk.keys.bytes);
     commands.copy(chunk.keys, turned, chunk.keys.bytes);
     const angles = { cos: commands.upload(cos), sin: commands.upload(sin) };

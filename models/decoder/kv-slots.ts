@@ -29,8 +29,11 @@ export interface Slots {
   put(kv: readonly StepKv[], runs: readonly SlotRun[], rows: number): void;
   /** Makes room for so many slots at once. */
   reserve(slots: number): void;
-  /** Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers. */
-  place(kv: TokensKv, start: number): void;
+  /**
+   * Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers.
+   * @param isKept whether the device may hold on to them for the next time. Default true
+   */
+  place(kv: TokensKv, start: number, isKept?: boolean): void;
   /** What stands in slots from `start` on, whose keys were rotated to `position` and those after it. */
   read(start: number, count: number, position: number): Promise<TokensKv>;
   /**

@@ -67,7 +67,7 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     for (const results of [
       await finish(engine.prefill(LAYOUT, [], new Set())),
       await finish(engine.prefill(LAYOUT, caches, all)),
-      await finish(engine.prefill(LAYOUT, caches, new Set(), () => all)),
+      await finish(engine.prefill(LAYOUT, caches, new Set(), { narrow: () => all })),
     ] satisfies Prefilled[]) {
       expect(largest(results.hidden, wanted)).toBeLessThan(1e-4);
       expect(results.computed).toBe(LAYOUT.tokens);
