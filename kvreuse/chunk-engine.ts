@@ -255,7 +255,8 @@ export class ChunkEngine {
   ): Steps<Prefilled> {
     const engine = this.#engine;
     const positions = [...ids.keys()].filter((position) => live[position] === 0);
-    const repaired = share > 0 ? caches.filter(({ piece, kv }) => isPartOf(anew, piece.start, kv.tokens)) : [];
+    const repaired =
+      share > 0 ? caches.filter(({ piece, kv }) => isPartOf(anew, piece.start, kv.tokens)) : [];
     const end = Math.max(0, ...repaired.map(({ piece, kv }) => piece.start + kv.tokens));
     let last = new Float32Array(0);
     for (const rows of [
