@@ -249,7 +249,7 @@ async function measureFirstTokens(folder: string, questions: readonly KvQuestion
 }
 
 /** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
-const ANSWERED = ['cachecraft-0.25-carry-0.75', 'cacheblend-0.15'];
+const ANSWERED = ['cachecraft-carry-0.75-0.25', 'cacheblend-0.15'];
 const QUESTIONS = { answers: 200, codecs: 24, times: 16 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */

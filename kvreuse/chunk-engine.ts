@@ -1,6 +1,5 @@
 import type { Engine, StepOutput } from '../models/decoder/engine.js';
 import type { SlotRun, Slots } from '../models/decoder/kv-slots.js';
-import { carryOver } from './carry-over.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
 import { rowMask } from './row-mask.js';
@@ -270,10 +269,8 @@ export class ChunkEngine {
       for (const position of rows) live[position] = 1;
       if (rows[0]! >= end) continue;
       for (const { piece, kv } of repaired) {
-        const now = await slots.read(piece.start, kv.tokens, piece.start);
         const isAnew = Array.from({ length: kv.tokens }, (_, row) => anew.has(piece.start + row));
-        carryOver(kv, now, isAnew, share);
-        slots.place(now, piece.start, false);
+        await slots.carry(kv, piece.start, isAnew, share);
         yield;
       }
     }

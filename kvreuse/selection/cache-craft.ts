@@ -28,7 +28,7 @@ export function cacheCraft({
   positive('cacheCraft.whole', whole, 1);
   if (carry !== 0) positive('cacheCraft.carry', carry, 1);
   return {
-    name: carry === 0 ? `cachecraft-${alpha}` : `cachecraft-${alpha}-carry-${carry}`,
+    name: carry === 0 ? `cachecraft-${alpha}` : `cachecraft-carry-${carry}-${alpha}`,
     versions: 'in-context',
     carry,
     select: (chunks) =>

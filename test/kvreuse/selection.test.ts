@@ -103,7 +103,7 @@ describe('selection policies', () => {
   });
 
   test("Cache-Craft carries its repair over; with nothing carried it has the paper's name", () => {
-    expect(cacheCraft()).toMatchObject({ name: 'cachecraft-0.25-carry-0.75', carry: 0.75 });
+    expect(cacheCraft()).toMatchObject({ name: 'cachecraft-carry-0.75-0.25', carry: 0.75 });
     expect(cacheCraft({ carry: 0 })).toMatchObject({ name: 'cachecraft-0.25', carry: 0 });
   });
 

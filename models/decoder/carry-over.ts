@@ -1,21 +1,21 @@
-import type { TokensKv } from '../models/decoder/kv-slots.js';
-import type { ChunkKv } from './chunk-kv.js';
+import type { TokensKv } from './kv-slots.js';
+import type { DecoderShape } from './shape.js';
 
 /**
- * Moves the rows of a chunk that were not computed anew by `share` of what those that were have changed by, a mean of each
- * number of each head: what the chunks before it do to a chunk they do to most of its rows alike.
- * @param old as the cache has it
- * @param now as it stands in the prompt; changed in place
- * @param isAnew a row each
+ * Moves rows of known tokens, those that were not computed anew, as `Slots.carry` has it.
+ * @param old as a cache has the tokens
+ * @param now as they are in a prompt, keys not rotated; changed in place
  */
 export function carryOver(
-  { dims: { layers, kvHeads, headSize }, tokens, ...old }: ChunkKv,
+  { layers, kvHeads, headSize }: DecoderShape,
+  old: TokensKv,
   now: TokensKv,
   isAnew: readonly boolean[],
   share: number,
 ): void {
+  const { tokens } = old;
   const count = isAnew.filter(Boolean).length;
-  if (count === 0 || count === tokens) return;
+  if (count === 0) return;
   const mean = new Float64Array(headSize);
   for (const name of ['keys', 'values'] as const) {
     const [before, after] = [old[name], now[name]];
