@@ -47,7 +47,7 @@ export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
 interface Carry {
   readonly caches: readonly PlacedKv[];
   readonly anew: ReadonlySet<number>;
-  /** Above 0. */
+  /** As `SelectionPolicy.carry`. */
   readonly share: number;
 }
 
