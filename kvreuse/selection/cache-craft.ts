@@ -15,7 +15,8 @@ export interface CacheCraftOptions {
 /**
  * As many rows of a chunk as what stood before it mattered and is gone, those first that looked there most (Agarwal et
  * al. 2025, Cache-Craft, equations 3 to 14). A version that was made behind no chunk is judged perfect by the paper's
- * equations: its denominator is 0. Here its first rows are repaired, by `floor`.
+ * equations: its denominator is 0. Here its first rows are repaired, by `floor`. What its repair changes is
+ * carried over to a chunk's other rows, which the paper does not do: it takes more than half of the divergence away.
  */
 export function cacheCraft({
   alpha = 0.25,
