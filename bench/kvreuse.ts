@@ -97,13 +97,15 @@ export async function recordGate(lab: KvLab, chosen: readonly SelectionPolicy[])
 
 /** Policies by what is measured of them: `all` for one picture over the recomputed share. */
 export function policies(which: 'headline' | 'all'): SelectionPolicy[] {
-  const headline = [none(), legoLink(16), cacheBlend(0.15), cacheCraft({ alpha: 0.25 })];
+  const headline = [none(), legoLink(16), cacheBlend(0.15), cacheCraft({ carry: 0 }), cacheCraft()];
   if (which === 'headline') return headline;
   return [
     none(),
     ...[4, 16, 32, 64].map((tokens) => legoLink(tokens)),
     ...[0.05, 0.15, 0.3, 0.5].map((share) => cacheBlend(share)),
-    ...[0.1, 0.25, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1 })),
+    ...[0, 0.75].flatMap((carry) =>
+      [0.1, 0.25, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1, carry })),
+    ),
     full(),
   ];
 }
@@ -256,7 +258,7 @@ export async function measureFirstTokens(
 }
 
 /** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
-const ANSWERED = ['cachecraft-0.25', 'cacheblend-0.15'];
+const ANSWERED = ['cachecraft-carry-0.75-0.25', 'cacheblend-0.15'];
 const QUESTIONS = { answers: 200, codecs: 24, times: 16 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */

@@ -2,7 +2,7 @@ import type { PolicyFigures } from './kvreuse.js';
 
 const [WIDTH, HEIGHT] = [760, 380];
 const PANEL = { left: 62, top: 46, width: 280, height: 262, gap: 108 };
-const COLOURS = ['#0b7285', '#c92a2a', '#5f3dc4', '#2b8a3e', '#495057'];
+const COLOURS = ['#0b7285', '#c92a2a', '#5f3dc4', '#2b8a3e', '#e67700', '#495057'];
 
 /** First-token time and KL over the share of chunks' tokens that is computed anew, a line a policy, as SVG. */
 export function reusePlot(figures: readonly PolicyFigures[]): string {
@@ -42,7 +42,8 @@ export function reusePlot(figures: readonly PolicyFigures[]): string {
     return `<text x="${left}" y="${PANEL.top - 16}" font-weight="bold">${title}</text>${ticks.join('')}${lines.join('')}`;
   });
   const legend = families.map((family, i) => {
-    const at = PANEL.left + i * 136;
+    const before = families.slice(0, i).reduce((sum, { length }) => sum + 7 * length + 44, 0);
+    const at = PANEL.left + before;
     return `<circle cx="${at}" cy="${HEIGHT - 22}" r="5" fill="${COLOURS[i % COLOURS.length]!}"/><text x="${at + 10}" y="${HEIGHT - 18}">${family}</text>`;
   });
   return (

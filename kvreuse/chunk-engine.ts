@@ -43,6 +43,14 @@ export interface MadePiece extends PlacedKv {
 /** Positions left to the rows at a cut; `undefined` keeps all. */
 export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
 
+/** What rows of caches that are not computed anew learn of those that are. */
+interface Carry {
+  readonly caches: readonly PlacedKv[];
+  readonly anew: ReadonlySet<number>;
+  /** As `SelectionPolicy.carry`. */
+  readonly share: number;
+}
+
 interface AttentionStatistics {
   /** The chunk of each position; -1 where attention to it is not counted. */
   readonly groupOf: Int32Array;
@@ -141,14 +149,15 @@ export class ChunkEngine {
    * The prompt from caches: rows that none has, and those of `anew`, are computed where they stand and see all before
    * them.
    * @param anew positions inside caches
+   * @param carry as `SelectionPolicy` has it. Default 0
    * @param narrow where given: all rows are computed up to the engine's first cut, and from there on of those that caches
-   * have only the ones that it returns
+   * have only the ones that it returns; nothing is carried over
    */
   async *prefill(
     layout: PromptLayout,
     caches: readonly PlacedKv[],
     anew: ReadonlySet<number>,
-    narrow?: Narrow,
+    { carry = 0, narrow }: { readonly carry?: number | undefined; readonly narrow?: Narrow | undefined } = {},
   ): Steps<Prefilled> {
     const engine = this.#engine;
     const { slots, live } = this.#placed(layout, caches);
@@ -157,7 +166,7 @@ export class ChunkEngine {
     const parts = engine.parts.length;
     if (!narrow) {
       for (const position of anew) live[position] = 0;
-      return yield* this.#computeRest(layout, slots, live);
+      return yield* this.#computeRest(layout, slots, live, { caches, anew, share: carry });
     }
     const cached = live.slice();
     const deviations = slots.watch(engine.parts[0]!.to - 1, layout.tokens);
@@ -181,6 +190,7 @@ export class ChunkEngine {
     caches: readonly PlacedKv[],
     anew: ReadonlySet<number>,
     pieces: readonly PlacedPiece[],
+    carry = 0,
   ): Steps<Prefilled & { readonly made: readonly MadePiece[] }> {
     const { layers } = this.#engine.shape;
     const { chunks } = layout;
@@ -199,7 +209,13 @@ export class ChunkEngine {
     };
     const { slots, live } = this.#placed(layout, caches);
     for (const position of anew) live[position] = 0;
-    const prompt = yield* this.#computeRest(layout, slots, live, { groupOf, count, onStep });
+    const prompt = yield* this.#computeRest(
+      layout,
+      slots,
+      live,
+      { caches, anew, share: carry },
+      { groupOf, count, onStep },
+    );
     const made: MadePiece[] = [];
     for (const piece of pieces) {
       const kv = await this.#read(slots, piece.start, piece.tokens.length, piece.start);
@@ -228,18 +244,37 @@ export class ChunkEngine {
     return { slots, live };
   }
 
-  /** All rows that do not live, through all layers. */
+  /** All rows that do not live, through all layers: those that repair caches first, and the others when it is carried over. */
   async *#computeRest(
     { ids }: PromptLayout,
     slots: Slots,
     live: Uint8Array,
+    { caches, anew, share }: Carry,
     statistics?: AttentionStatistics,
   ): Steps<Prefilled> {
     const engine = this.#engine;
     const positions = [...ids.keys()].filter((position) => live[position] === 0);
-    const rows = engine.embed(positions.map((position) => ids[position]!));
-    const hidden = yield* this.#compute(slots, live, positions, rows, 0, engine.parts.length, statistics);
-    return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
+    const repaired =
+      share > 0 ? caches.filter(({ piece, kv }) => isPartOf(anew, piece.start, kv.tokens)) : [];
+    const end = Math.max(0, ...repaired.map(({ piece, kv }) => piece.start + kv.tokens));
+    let last = new Float32Array(0);
+    for (const rows of [
+      positions.filter((position) => position < end),
+      positions.filter((position) => position >= end),
+    ]) {
+      if (rows.length === 0) continue;
+      const embedded = engine.embed(rows.map((position) => ids[position]!));
+      const hidden = yield* this.#compute(slots, live, rows, embedded, 0, engine.parts.length, statistics);
+      last = hidden.slice(-engine.shape.width);
+      for (const position of rows) live[position] = 1;
+      if (rows[0]! >= end) continue;
+      for (const { piece, kv } of repaired) {
+        const isAnew = Array.from({ length: kv.tokens }, (_, row) => anew.has(piece.start + row));
+        await slots.carry(kv, piece.start, isAnew, share);
+        yield;
+      }
+    }
+    return { slots, hidden: last, computed: positions.length };
   }
 
   /** Computes rows at ascending positions; each sees what lives before it. @returns what the last part put out */
@@ -299,6 +334,12 @@ function packsOf(chunks: readonly (readonly number[])[]): (readonly number[])[][
     rows += chunk.length;
   }
   return packs;
+}
+
+/** Whether some of the positions are in a set, and some not. */
+function isPartOf(set: ReadonlySet<number>, start: number, count: number): boolean {
+  const positions = Array.from({ length: count }, (_, i) => start + i);
+  return positions.some((position) => set.has(position)) && !positions.every((position) => set.has(position));
 }
 
 function rowsOf({ dims, tokens, keys, values }: ChunkKv, from: number, to: number): ChunkKv {

@@ -1,4 +1,4 @@
-import type { ChunkEngine, MadePiece, PlacedKv, Prefilled } from './chunk-engine.js';
+import type { ChunkEngine, MadePiece, Narrow, PlacedKv, Prefilled } from './chunk-engine.js';
 import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
 import type { CachedChunk, SelectionPolicy } from './selection/selection-policy.js';
 import type { Steps } from './steps.js';
@@ -12,7 +12,7 @@ export type KnownChunk = CachedChunk & PlacedKv;
  */
 export async function* prefillBy(
   engine: ChunkEngine,
-  { select, selectByDeviation, versions }: SelectionPolicy,
+  { select, selectByDeviation, versions, carry }: SelectionPolicy,
   layout: PromptLayout,
   prefix: PlacedKv | undefined,
   chunks: readonly KnownChunk[],
@@ -28,18 +28,15 @@ export async function* prefillBy(
   const caches = prefix ? [prefix, ...chunks] : chunks;
   if (versions === 'in-context') {
     const unknown = layout.pieces.filter((piece) => piece.kind !== 'link' && !usable.has(piece));
-    return { ...(yield* engine.prefillWithStatistics(layout, caches, anew, unknown)), anew };
+    return { ...(yield* engine.prefillWithStatistics(layout, caches, anew, unknown, carry)), anew };
   }
-  const prompt = yield* engine.prefill(
-    layout,
-    caches,
-    anew,
+  const narrow: Narrow | undefined =
     selectByDeviation &&
-      ((deviations) => {
-        for (const position of selectByDeviation(chunks, deviations).flat()) anew.add(position);
-        return anew;
-      }),
-  );
+    ((deviations) => {
+      for (const position of selectByDeviation(chunks, deviations).flat()) anew.add(position);
+      return anew;
+    });
+  const prompt = yield* engine.prefill(layout, caches, anew, { carry, narrow });
   return { ...prompt, anew, made: [] };
 }
 

@@ -8,24 +8,30 @@ export interface CacheCraftOptions {
   readonly floor?: number;
   /** From this share on a chunk is computed whole. Default 0.6. */
   readonly whole?: number;
+  /** As `SelectionPolicy` has it; 0 is the paper's. Default 0.75. */
+  readonly carry?: number;
 }
 
 /**
  * As many rows of a chunk as what stood before it mattered and is gone, those first that looked there most (Agarwal et
  * al. 2025, Cache-Craft, equations 3 to 14). A version that was made behind no chunk is judged perfect by the paper's
- * equations: its denominator is 0. Here its first rows are repaired, by `floor`.
+ * equations: its denominator is 0. Here its first rows are repaired, by `floor`. What its repair changes is
+ * carried over to a chunk's other rows, which the paper does not do: it takes more than half of the divergence away.
  */
 export function cacheCraft({
   alpha = 0.25,
   floor = 0.15,
   whole = 0.6,
+  carry = 0.75,
 }: CacheCraftOptions = {}): SelectionPolicy {
   positive('cacheCraft.alpha', alpha);
   positive('cacheCraft.floor', floor, 1);
   positive('cacheCraft.whole', whole, 1);
+  if (carry !== 0) positive('cacheCraft.carry', carry, 1);
   return {
-    name: `cachecraft-${alpha}`,
+    name: carry === 0 ? `cachecraft-${alpha}` : `cachecraft-carry-${carry}-${alpha}`,
     versions: 'in-context',
+    carry,
     select: (chunks) =>
       chunks.map((chunk) => {
         const { piece, statistics } = chunk;

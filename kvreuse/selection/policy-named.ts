@@ -21,6 +21,7 @@ export const policySchema = z.discriminatedUnion(
       alpha: z.number().gt(0, 'give a number above 0').optional(),
       floor: share,
       whole: share,
+      carry: z.number().min(0, 'give 0 or more').max(1, 'give 1 at most').optional(),
     }),
   ],
   'give { name } of full, none, legolink, cacheblend or cachecraft',

@@ -38,6 +38,11 @@ export interface SelectionPolicy {
    * blind to other chunks; `in-context`, those that whole prompts left, with their statistics.
    */
   readonly versions?: 'alone' | 'in-context';
+  /**
+   * The share of what a chunk's rows change by where they are computed anew, on average, that its other rows are moved by;
+   * between 0 and 1, where a policy does not select by deviation. Default 0.
+   */
+  readonly carry?: number;
   /** Positions to compute, of each chunk; `whole`: all of them, the chunk's cache is of no use here. */
   readonly select: (chunks: readonly CachedChunk[]) => readonly (readonly number[] | 'whole')[];
   /**

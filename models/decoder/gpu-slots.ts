@@ -4,6 +4,7 @@ import type { Gpu, GpuArray } from '../../kernels/gpu.js';
 import { encodeRotateKeys } from '../../kernels/rotate-keys.js';
 import { encodeRowDeviation } from '../../kernels/row-deviation.js';
 import { encodeScatterRows } from '../../kernels/scatter-rows.js';
+import { carryOver } from './carry-over.js';
 import { placesFrom, type SlotRun, type Slots, type StepKv, type TokensKv } from './kv-slots.js';
 import type { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
@@ -150,14 +151,33 @@ export class GpuSlots implements Slots {
   }
 
   place(kv: TokensKv, start: number): void {
-    const { tokens } = kv;
+    this.#place(kv, start, (commands) => this.#chunks.get(kv, commands));
+    this.#chunks.trim();
+  }
+
+  async carry(old: TokensKv, start: number, isAnew: readonly boolean[], share: number): Promise<void> {
+    const now = await this.read(start, old.tokens, start);
+    carryOver(this.#shape, old, now, isAnew, share);
+    // No other prompt has it so: nothing to keep on the GPU.
+    this.#place(now, start, (commands) => ({
+      keys: commands.upload(now.keys),
+      values: commands.upload(now.values),
+    }));
+  }
+
+  /** @param upload has them on the GPU, for as long as the commands last at least */
+  #place(
+    { tokens }: TokensKv,
+    start: number,
+    upload: (commands: Commands) => { readonly keys: GpuArray; readonly values: GpuArray },
+  ): void {
     if (tokens === 0) return;
     const { layers, kvHeads, headSize } = this.#shape;
     this.reserve(start + tokens);
     const positions = placesFrom(start, tokens);
     const { cos, sin } = this.#rope.rotation(positions);
     const commands = this.#gpu.begin();
-    const chunk = this.#chunks.get(kv, commands);
+    const chunk = upload(commands);
     const turned = commands.array(chunk.keys.bytes);
     commands.copy(chunk.keys, turned, chunk.keys.bytes);
     const angles = { cos: commands.upload(cos), sin: commands.upload(sin) };
@@ -172,7 +192,6 @@ export class GpuSlots implements Slots {
       this.#scatter(commands, chunk.values, this.#values[layer]!, places, tokens, layer);
     }
     this.#finish(commands);
-    this.#chunks.trim();
     this.#length = Math.max(this.#length, start + tokens);
   }
 

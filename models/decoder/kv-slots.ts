@@ -31,6 +31,14 @@ export interface Slots {
   reserve(slots: number): void;
   /** Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers. */
   place(kv: TokensKv, start: number): void;
+  /**
+   * Moves placed tokens, but for those that were computed anew since, by `share` of what these have changed by: a mean over
+   * them of each number of each head, of keys before their rotation. What stands before some tokens changes most of them
+   * alike.
+   * @param old what was placed from `start` on
+   * @param isAnew a token each
+   */
+  carry(old: TokensKv, start: number, isAnew: readonly boolean[], share: number): Promise<void>;
   /** What stands in slots from `start` on, whose keys were rotated to `position` and those after it. */
   read(start: number, count: number, position: number): Promise<TokensKv>;
   /**
@@ -122,6 +130,52 @@ export class KvSlots implements Slots {
   place({ tokens, keys, values }: TokensKv, start: number): void {
     const turned = this.#rope.turned(keys, placesFrom(start, tokens));
     this.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
+  }
+
+  carry(old: TokensKv, start: number, isAnew: readonly boolean[], share: number): Promise<void> {
+    const { layers, kvHeads, headSize } = this.#shape;
+    const { tokens } = old;
+    const positions = placesFrom(start, tokens);
+    const [there, back] = [this.#rope.rotation(positions), this.#rope.unrotation(positions)];
+    const anew = [...isAnew.keys()].filter((row) => isAnew[row]);
+    const others = [...isAnew.keys()].filter((row) => !isAnew[row]);
+    if (anew.length === 0) return Promise.resolve();
+    const pairs = headSize / 2;
+    const mean = new Float64Array(headSize);
+    for (let layer = 0; layer < layers; layer++)
+      for (let head = 0; head < kvHeads; head++) {
+        const [keys, values] = [this.#keys[layer]!, this.#values[layer]!];
+        const slots = (head * this.#capacity + start) * headSize;
+        const rows = (layer * kvHeads + head) * tokens * headSize;
+        mean.fill(0);
+        for (const row of anew) {
+          const [slot, was] = [slots + row * headSize, rows + row * headSize];
+          for (let pair = 0; pair < pairs; pair++) {
+            const [x, y] = [keys[slot + pair]!, keys[slot + pairs + pair]!];
+            const [c, s] = [back.cos[row * pairs + pair]!, back.sin[row * pairs + pair]!];
+            mean[pair]! += x * c - y * s - old.keys[was + pair]!;
+            mean[pairs + pair]! += y * c + x * s - old.keys[was + pairs + pair]!;
+          }
+        }
+        for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
+        for (const row of others) {
+          const slot = slots + row * headSize;
+          for (let pair = 0; pair < pairs; pair++) {
+            const [x, y] = [mean[pair]!, mean[pairs + pair]!];
+            const [c, s] = [there.cos[row * pairs + pair]!, there.sin[row * pairs + pair]!];
+            keys[slot + pair]! += x * c - y * s;
+            keys[slot + pairs + pair]! += y * c + x * s;
+          }
+        }
+        mean.fill(0);
+        for (const row of anew)
+          for (let i = 0; i < headSize; i++)
+            mean[i]! += values[slots + row * headSize + i]! - old.values[rows + row * headSize + i]!;
+        for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
+        for (const row of others)
+          for (let i = 0; i < headSize; i++) values[slots + row * headSize + i]! += mean[i]!;
+      }
+    return Promise.resolve();
   }
 
   read(start: number, count: number, position: number): Promise<TokensKv> {

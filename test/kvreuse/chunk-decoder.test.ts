@@ -83,6 +83,7 @@ describe('a decoder that keeps chunks', () => {
     [{ name: 'legolink', tokens: 4 }, 0.9],
     [{ name: 'cacheblend', share: 0.2 }, 0.9],
     [{ name: 'cachecraft', alpha: 0.5 }, 0.9],
+    [{ name: 'cachecraft', alpha: 0.5, carry: 0 }, 0.9],
   ] as const)('repairs by policy %j', async (policy, least) => {
     const decoder = await load({ policy });
     await ask(decoder, [0, 1, 2]);

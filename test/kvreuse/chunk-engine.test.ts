@@ -67,7 +67,8 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     for (const results of [
       await finish(engine.prefill(LAYOUT, [], new Set())),
       await finish(engine.prefill(LAYOUT, caches, all)),
-      await finish(engine.prefill(LAYOUT, caches, new Set(), () => all)),
+      await finish(engine.prefill(LAYOUT, caches, all, { carry: 1 })),
+      await finish(engine.prefill(LAYOUT, caches, new Set(), { narrow: () => all })),
     ] satisfies Prefilled[]) {
       expect(largest(results.hidden, wanted)).toBeLessThan(1e-4);
       expect(results.computed).toBe(LAYOUT.tokens);
@@ -81,6 +82,43 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     const results = await finish(engine.prefill(LAYOUT, made, new Set()));
     expect(largest(results.hidden, await straight(decoder, LAYOUT.ids))).toBeLessThan(1e-4);
     expect(results.computed).toBe(LAYOUT.tokens - made.reduce((sum, { kv }) => sum + kv.tokens, 0));
+    // What is repaired has not changed, so there is nothing to carry over.
+    const some = new Set(made.flatMap(({ piece: { start } }) => [start + 1, start + 4]));
+    const repaired = await finish(engine.prefill(LAYOUT, made, some, { carry: 1 }));
+    expect(largest(repaired.hidden, results.hidden)).toBeLessThan(1e-4);
+    expect(repaired.computed).toBe(results.computed + some.size);
+  });
+
+  test('carries over to the rows of a chunk what those that are repaired have changed by', async () => {
+    const { decoder, engine } = await open(name, { masses: true });
+    const { made } = await finish(engine.prefillWithStatistics(LAYOUT, [], new Set(), LAYOUT.chunks));
+    const off = made.map(({ piece, kv }) => ({
+      piece,
+      kv: {
+        ...kv,
+        keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
+        values: kv.values.map((v) => v + 0.1),
+      },
+    }));
+    const anew = new Set(made.flatMap(({ piece: { start } }) => [start + 2, start + 3, start + 5]));
+    const said: Float32Array[] = [];
+    for (const carry of [0, 0.5, 1]) {
+      const results = await finish(engine.prefill(LAYOUT, off, anew, { carry }));
+      const again = await finish(engine.prefillWithStatistics(LAYOUT, off, anew, [], carry));
+      expect(again.hidden).toEqual(results.hidden);
+      said.push(results.hidden);
+      for (const { piece, kv } of made) {
+        const now = await results.slots.read(piece.start, kv.tokens, piece.start);
+        // The first layer is of the tokens alone: repaired rows are exact there, and all were off by the same.
+        const size = decoder.shape.kvHeads * kv.tokens * decoder.shape.headSize;
+        const difference = largest(now.values.subarray(0, size), kv.values.subarray(0, size));
+        expect(difference).toBeCloseTo(0.1 * (1 - carry), 4);
+        if (carry === 1)
+          expect(largest(now.keys.subarray(0, size), kv.keys.subarray(0, size))).toBeLessThan(1e-4);
+      }
+    }
+    // The rows after the chunks see what was carried over.
+    for (const carried of said.slice(1)) expect(largest(carried, said[0]!)).toBeGreaterThan(1e-3);
   });
 
   test('computes a chunk among others from caches as in the whole prompt, with what attention told', async () => {

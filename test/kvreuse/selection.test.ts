@@ -102,7 +102,14 @@ describe('selection policies', () => {
     expect(cacheCraft({ alpha: 2 }).select([chunk(5, 3, gone)])).toEqual(['whole']);
   });
 
+  test("Cache-Craft carries its repair over; with nothing carried it has the paper's name", () => {
+    expect(cacheCraft()).toMatchObject({ name: 'cachecraft-carry-0.75-0.25', carry: 0.75 });
+    expect(cacheCraft({ carry: 0 })).toMatchObject({ name: 'cachecraft-0.25', carry: 0 });
+  });
+
   test.each([
+    () => cacheCraft({ carry: 2 }),
+    () => cacheCraft({ carry: -0.1 }),
     () => legoLink(0),
     () => cacheBlend(1.2),
     () => cacheBlend(Number.NaN),

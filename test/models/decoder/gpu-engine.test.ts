@@ -61,9 +61,11 @@ async function prompt(engine: Engine, anew: ReadonlySet<number>) {
   ];
   let deviations = new Float32Array(0);
   const { slots, hidden } = await finish(
-    chunks.prefill(LAYOUT, caches, new Set(), ({ rows }) => {
-      deviations = Float32Array.from(rows);
-      return anew;
+    chunks.prefill(LAYOUT, caches, new Set(), {
+      narrow({ rows }) {
+        deviations = Float32Array.from(rows);
+        return anew;
+      },
     }),
   );
   const kept = await slots.read(0, LAYOUT.tokens, 0);
