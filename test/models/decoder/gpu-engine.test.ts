@@ -120,4 +120,31 @@ describe.skipIf(!hasGpu)(`a decoder on a GPU${NO_GPU}`, () => {
     },
     PATIENCE,
   );
+
+  test(
+    'carries a repair over to the rows beside it',
+    async () => {
+      const tokens = LAYOUT.chunks[0]!.tokens.length;
+      const isAnew = Array.from({ length: tokens }, (_, row) => row % 3 === 1);
+      const carried = async (engine: Engine) => {
+        const { layers, kvHeads, headSize } = engine.shape;
+        const size = layers * kvHeads * tokens * headSize;
+        const kvOf = (seed: number) => ({
+          tokens,
+          keys: Float32Array.from({ length: size }, (_, i) => Math.sin(seed + i * 0.7)),
+          values: Float32Array.from({ length: size }, (_, i) => Math.cos(seed + i * 0.3)),
+        });
+        const slots = engine.slots();
+        slots.place(kvOf(2), 5);
+        await slots.carry(kvOf(1), 5, isAnew, 0.75);
+        const read = await slots.read(5, tokens, 5);
+        slots.release();
+        return read;
+      };
+      const [given, wanted] = [await carried(gpu), await carried(cpu)];
+      expect(largest(given.keys, wanted.keys)).toBeLessThan(1e-5);
+      expect(largest(given.values, wanted.values)).toBeLessThan(1e-5);
+    },
+    PATIENCE,
+  );
 });
