@@ -11,7 +11,7 @@ import {
   type Product,
 } from './decoder-graph.js';
 import type { Engine, StepInput, StepOutput } from './engine.js';
-import { KvSlots, type RowsKv, type Slots } from './kv-slots.js';
+import { KvSlots, SlotMemory, type RowsKv, type Slots } from './kv-slots.js';
 import {
   BLOCK,
   inBlocks,
@@ -61,6 +61,7 @@ export class DecoderEngine implements Engine {
   readonly #path: string;
   readonly #parts: readonly Part[];
   readonly #masses: boolean;
+  readonly #memory = new SlotMemory();
   readonly #head: InferenceSession;
   readonly #embed: (tokens: ArrayLike<number>) => Float32Array;
 
@@ -115,8 +116,8 @@ export class DecoderEngine implements Engine {
     return this.#embed(tokens);
   }
 
-  slots(): KvSlots {
-    return new KvSlots(this.shape, this.rope);
+  slots(expected?: number): KvSlots {
+    return new KvSlots(this.shape, this.rope, expected, this.#memory);
   }
 
   /**

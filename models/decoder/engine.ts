@@ -38,8 +38,11 @@ export interface Engine {
   /** The graphs, in order: cuts lie between them. */
   readonly parts: readonly LayerRange[];
   embed(tokens: ArrayLike<number>): Float32Array;
-  /** None in use. */
-  slots(): Slots;
+  /**
+   * None in use.
+   * @param expected how many there will be, where that is known: memory is then taken once
+   */
+  slots(expected?: number): Slots;
   /**
    * All layers.
    * @throws ModelError `inference`; on a GPU KernelError
