@@ -249,7 +249,10 @@ export class ChunkCaches {
     });
   }
 
-  /** @returns keys and values as they will be read again, so that an answer does not depend on whether they were kept */
+  /**
+   * @param kv overwritten
+   * @returns keys and values as they will be read again, so that an answer does not depend on whether they were kept
+   */
   async #keep(key: string, { piece, kv }: PlacedKv, statistics: ChunkMeta['statistics']): Promise<ChunkKv> {
     const { codec, fingerprints, store } = this.#options;
     const [chunkId, versionId] = key.split('/') as [string, string];
@@ -266,7 +269,7 @@ export class ChunkCaches {
       throw error;
     }
     const reader = await RecordReader.open(memorySource(record));
-    const kept = await reader.readAll();
+    const kept = await reader.readAll(kv);
     this.#ready.set(key, kept);
     // Writing to disk is not waited for: what fails is counted there.
     void store.put(key, record, { savedMs: this.#saved(kv.tokens) });
