@@ -120,15 +120,17 @@ export class ChunkCaches {
       const kv = prefix && (await this.#load(prefix.key, prefix.piece));
       const first = kv && { ...prefix, kv };
       if (first) this.#making.delete(first.key);
-      const cached: (KnownChunk & { readonly key: string })[] = [];
-      for (const [i, piece] of chunks.entries()) {
-        const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
-        const kv = best && (await this.#load(best.key, piece));
-        if (kv) {
-          cached.push({ ...best, kv });
+      // At once: while one is decoded others come from where they are kept.
+      const found = await Promise.all(
+        chunks.map(async (piece, i): Promise<(KnownChunk & { readonly key: string })[]> => {
+          const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
+          const kv = best && (await this.#load(best.key, piece));
+          if (!kv) return [];
           this.#making.delete(ids[i]!);
-        }
-      }
+          return [{ ...best, kv }];
+        }),
+      );
+      const cached = found.flat();
       const known: Known = new Map(
         (first ? [first, ...cached] : cached).map(({ key, kv }) => [key, kv.tokens]),
       );
