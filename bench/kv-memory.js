@@ -1,8 +1,8 @@
-// Memory over a thousand requests, each of six of many documents. Prints a line of JSON each hundred requests.
+// Memory over a thousand requests, or as many as it is told, each of six of many documents. Prints a line of JSON ten times.
 import { ChunkDecoder } from 'ragpress/kvreuse';
 import { readerMessages } from 'ragpress/models';
 
-const REQUESTS = 1_000;
+const REQUESTS = Number(process.argv[2] ?? 1_000);
 const DOCUMENTS = 70; // as many as nearly fill the store
 const WORDS = [
   'ferry',
@@ -35,7 +35,7 @@ for (let request = 1; request <= REQUESTS; request++) {
     '\n\n',
   );
   await decoder.generate({ messages: readerMessages('Where is it?', context) }, { maxTokens: 1 }).result;
-  if (request % 100 === 0)
+  if (request % Math.ceil(REQUESTS / 10) === 0)
     console.log(JSON.stringify({ requests: request, rssMb: process.memoryUsage.rss() / 1e6 }));
 }
 await decoder.close();

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../models/decoder/checkpoint.js';
 import { ChatTemplate } from '../models/decoder/chat-template.js';
 import { Decoder } from '../models/decoder/decoder.js';
-import { DecoderEngine } from '../models/decoder/decoder-engine.js';
+import { DecoderEngine, type Precision } from '../models/decoder/decoder-engine.js';
 import type { KvSlots } from '../models/decoder/kv-slots.js';
 import { ModelRegistry } from '../models/registry.js';
 import { Tokenizer } from '../models/tokenizer.js';
@@ -68,12 +68,12 @@ export interface PolicyFigures {
   readonly questions: number;
 }
 
-export async function openLab(folder: string | undefined): Promise<KvLab> {
+export async function openLab(folder: string | undefined, precision: Precision = 'int8'): Promise<KvLab> {
   const path = folder ?? (await new ModelRegistry().resolve('smollm2')).folder;
   const checkpoint = await openCheckpoint(path);
   const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
   const template = new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, {});
-  const options = { threads: THREADS, precision: 'int8', cuts: [CUT], masses: true } as const;
+  const options = { threads: THREADS, precision, cuts: [CUT], masses: true };
   const decoder = await DecoderEngine.open(checkpoint, options);
   await checkpoint.close();
   return {
@@ -181,6 +181,72 @@ export interface CodecFigures {
   readonly klAdded: number;
 }
 
+export interface SameOrderFigures {
+  /** What the decoder computes with. */
+  readonly precision: Precision;
+  readonly policy: string;
+  readonly codec: string;
+  /** Share of the chunks' tokens that was computed anew. */
+  readonly recomputed: number;
+  /** Of the first token's logits from those of the prompt read whole: the largest, of all questions. */
+  readonly logits: number;
+}
+
+/** Chunks as the same prompt left them, in the same order: nothing has changed but that they were stored. */
+export async function measureSameOrder(folder: string, count: number): Promise<SameOrderFigures[]> {
+  const figures: SameOrderFigures[] = [];
+  for (const precision of ['float32', 'int8'] as const) {
+    const lab = await openLab(folder, precision);
+    const { engine } = lab;
+    const questions = lab.questions(count);
+    const cases = ['float32', 'int8'].flatMap((codec) =>
+      [cacheCraft(), full()].map((policy) => ({ codec, policy, anew: 0, tokens: 0, logits: 0 })),
+    );
+    for (const { layout } of questions) {
+      const { chunks } = layout;
+      const pieces = layout.pieces.filter(({ kind }) => kind !== 'link');
+      const whole = await finish(engine.prefillWithStatistics(layout, [], new Set(), pieces));
+      const expected = await engine.logits(whole.hidden);
+      whole.slots.release();
+      const ids = chunks.map(idOf);
+      for (const of of cases) {
+        const placed: PlacedKv[] = [];
+        for (const { piece, kv } of whole.made) placed.push({ piece, kv: await stored(piece, kv, of.codec) });
+        const known = chunks.map((piece, i) => ({
+          ...placed.find((each) => each.piece === piece)!,
+          before: ids.slice(0, i),
+          madeBehind: ids.slice(0, i),
+          statistics: whole.made.find((each) => each.piece === piece)!.statistics,
+        }));
+        const prefix = placed.find(({ piece }) => piece.kind === 'prefix');
+        const prompt = await finish(prefillBy(engine, of.policy, layout, prefix, known));
+        const logits = await engine.logits(prompt.hidden);
+        prompt.slots.release();
+        of.anew += prompt.anew.size;
+        of.tokens += chunks.reduce((sum, { tokens }) => sum + tokens.length, 0);
+        of.logits = logits.reduce(
+          (most, logit, i) => Math.max(most, Math.abs(logit - expected[i]!)),
+          of.logits,
+        );
+      }
+    }
+    await lab.decoder.close();
+    for (const { codec, policy, anew, tokens, logits } of cases)
+      figures.push({ precision, policy: policy.name, codec, recomputed: anew / tokens, logits });
+  }
+  return figures;
+}
+
+/** As it comes back from a record. */
+async function stored(piece: PlacedPiece, kv: PlacedKv['kv'], codec: string): Promise<PlacedKv['kv']> {
+  return (await RecordReader.open(memorySource(recordOf(piece, kv, codec)))).readAll();
+}
+
+function recordOf({ tokens }: PlacedPiece, kv: PlacedKv['kv'], codec: string): Uint8Array {
+  const meta = { chunkId: '', versionId: '', fingerprints: {}, tokenIds: tokens, statistics: {} };
+  return encodeRecord(meta, kv, codecNamed(codec));
+}
+
 /** Each codec under the policy that repairs nothing. */
 export async function measureCodecs(lab: KvLab, questions: readonly KvQuestion[]): Promise<CodecFigures[]> {
   const { engine } = lab;
@@ -198,11 +264,7 @@ export async function measureCodecs(lab: KvLab, questions: readonly KvQuestion[]
     for (const [name, of] of sums) {
       const placed: PlacedKv[] = [];
       for (const { piece, kv } of [prefix!, ...chunks]) {
-        const record = encodeRecord(
-          { chunkId: '', versionId: '', fingerprints: {}, tokenIds: piece.tokens, statistics: {} },
-          kv,
-          codecNamed(name),
-        );
+        const record = recordOf(piece, kv, name);
         of.bytes += record.length;
         of.plain += kv.keys.byteLength + kv.values.byteLength;
         placed.push({ piece, kv: await (await RecordReader.open(memorySource(record))).readAll() });
@@ -259,7 +321,7 @@ export async function measureFirstTokens(
 
 /** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
 const ANSWERED = ['cachecraft-carry-0.75-0.25', 'cacheblend-0.15'];
-const QUESTIONS = { answers: 200, codecs: 24, times: 16 };
+const QUESTIONS = { answers: 200, codecs: 24, times: 16, sameOrder: 4 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */
 export async function benchKvreuse(): Promise<unknown> {
@@ -275,6 +337,7 @@ export async function benchKvreuse(): Promise<unknown> {
   );
   const codecs = await measureCodecs(lab, questions.slice(0, QUESTIONS.codecs));
   await lab.decoder.close();
+  const sameOrder = await measureSameOrder(folder, QUESTIONS.sameOrder);
   const times = await measureFirstTokens(folder, questions.slice(-QUESTIONS.times));
   const memory = await measureMemory();
   printPolicies(reuse);
@@ -283,6 +346,7 @@ export async function benchKvreuse(): Promise<unknown> {
     ['codec', 'times smaller than float32', 'KL added'],
     codecs.map(({ name, ratio, klAdded }) => [name, ratio.toFixed(2), klAdded.toFixed(4)]),
   );
+  printSameOrder(sameOrder, QUESTIONS.sameOrder);
   const ttftVsLlama = times.llama === undefined ? undefined : times.llama / times.reuse;
   printTable(
     `first token of six known chunks in a new order, ChunkDecoder as it comes, medians of ${QUESTIONS.times}, ${THREADS} threads each`,
@@ -305,9 +369,24 @@ export async function benchKvreuse(): Promise<unknown> {
       ...(figures.policy === ANSWERED[0] && { ttftVsFull: times.full / times.reuse, ttftVsLlama }),
     })),
     codecs,
+    sameOrder,
     memory: { rssMb: Math.max(...memory.map(({ rssMb }) => rssMb)), overRequests: memory },
     cpu: cpus()[0]?.model ?? 'unknown',
   };
+}
+
+export function printSameOrder(figures: readonly SameOrderFigures[], questions: number): void {
+  printTable(
+    `the same prompt again, ${questions} questions: the largest difference of the first token's logits from those read whole`,
+    ['computed in', 'stored as', 'policy', 'recomputed', 'logits'],
+    figures.map(({ precision, codec, policy, recomputed, logits }) => [
+      precision,
+      codec,
+      policy,
+      `${(100 * recomputed).toFixed(1)}%`,
+      logits.toExponential(1),
+    ]),
+  );
 }
 
 export function printPolicies(figures: readonly PolicyFigures[]): void {

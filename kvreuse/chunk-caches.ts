@@ -120,15 +120,17 @@ export class ChunkCaches {
       const kv = prefix && (await this.#load(prefix.key, prefix.piece));
       const first = kv && { ...prefix, kv };
       if (first) this.#making.delete(first.key);
-      const cached: (KnownChunk & { readonly key: string })[] = [];
-      for (const [i, piece] of chunks.entries()) {
-        const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
-        const kv = best && (await this.#load(best.key, piece));
-        if (kv) {
-          cached.push({ ...best, kv });
+      // At once: while one is decoded others come from where they are kept.
+      const found = await Promise.all(
+        chunks.map(async (piece, i): Promise<(KnownChunk & { readonly key: string })[]> => {
+          const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
+          const kv = best && (await this.#load(best.key, piece));
+          if (!kv) return [];
           this.#making.delete(ids[i]!);
-        }
-      }
+          return [{ ...best, kv }];
+        }),
+      );
+      const cached = found.flat();
       const known: Known = new Map(
         (first ? [first, ...cached] : cached).map(({ key, kv }) => [key, kv.tokens]),
       );
@@ -249,7 +251,10 @@ export class ChunkCaches {
     });
   }
 
-  /** @returns keys and values as they will be read again, so that an answer does not depend on whether they were kept */
+  /**
+   * @param kv overwritten
+   * @returns keys and values as they will be read again, so that an answer does not depend on whether they were kept
+   */
   async #keep(key: string, { piece, kv }: PlacedKv, statistics: ChunkMeta['statistics']): Promise<ChunkKv> {
     const { codec, fingerprints, store } = this.#options;
     const [chunkId, versionId] = key.split('/') as [string, string];
@@ -266,7 +271,7 @@ export class ChunkCaches {
       throw error;
     }
     const reader = await RecordReader.open(memorySource(record));
-    const kept = await reader.readAll();
+    const kept = await reader.readAll(kv);
     this.#ready.set(key, kept);
     // Writing to disk is not waited for: what fails is counted there.
     void store.put(key, record, { savedMs: this.#saved(kv.tokens) });

@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { z } from 'zod';
 import { Decoder, startDecoder, type DecoderOptions } from '../models/decoder/decoder.js';
 import type { ChatMessage, Reuse } from '../models/decoder/generation.js';
+import { defaultCacheFolder, ModelRegistry } from '../models/registry.js';
 import { validate } from '../settings/validate.js';
 import type { ChunkQuestion, ChunkReaderSettings } from './chunk-reader.js';
 import { CODEC_NAMES } from './codecs/codec-named.js';
@@ -60,7 +62,14 @@ export class ChunkDecoder extends Decoder {
   /** @throws ConfigurationError; ModelError as `Decoder.load` */
   static override async load({ reuse = {}, ...options }: ChunkDecoderOptions = {}): Promise<ChunkDecoder> {
     const checked = validate(reuseSchema, reuse, 'decoder.reuse');
-    const settings: ChunkReaderSettings = { ...checked, policy: checked.policy ?? { name: 'cachecraft' } };
+    // What is no registry is refused where the decoder's options are read.
+    const { registry } = options;
+    const cacheFolder = registry instanceof ModelRegistry ? registry.cacheFolder : defaultCacheFolder();
+    const settings: ChunkReaderSettings = {
+      ...checked,
+      policy: checked.policy ?? { name: 'cachecraft' },
+      gates: join(cacheFolder, 'reuse'),
+    };
     return new ChunkDecoder(await startDecoder('kvreuse/chunk-decoder-worker.js', options, settings));
   }
 

@@ -88,7 +88,7 @@ export class ChunkEngine {
     const owner = chunks.flatMap(({ length }, chunk) => new Array<number>(length).fill(chunk));
     const place = chunks.flatMap(({ length }) => Array.from({ length }, (_, i) => before + i));
     const rows = engine.embed(chunks.flat());
-    const slots = engine.slots();
+    const slots = engine.slots(before + owner.length);
     if (prefix) slots.place(prefix, 0);
     const { width } = engine.shape;
     for (let at = 0; at < owner.length; at += ROWS) {
@@ -130,7 +130,7 @@ export class ChunkEngine {
     { head, tail }: Stayed,
   ): Steps<ChunkKv> {
     const before = prefix?.tokens ?? 0;
-    const slots = this.#engine.slots();
+    const slots = this.#engine.slots(before + tokens.length);
     slots.reserve(before + tokens.length);
     if (prefix) slots.place(prefix, 0);
     slots.place(rowsOf(old, 0, head), before);
@@ -233,9 +233,10 @@ export class ChunkEngine {
 
   /** Slots with caches at their places; a number a position, 1 where one has it. */
   #placed(layout: PromptLayout, caches: readonly PlacedKv[]): { slots: Slots; live: Uint8Array } {
-    const slots = this.#engine.slots();
+    const expected = layout.tokens + USUAL_ANSWER;
+    const slots = this.#engine.slots(expected);
     // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
-    if (caches.length > 0) slots.reserve(layout.tokens + USUAL_ANSWER);
+    if (caches.length > 0) slots.reserve(expected);
     const live = new Uint8Array(layout.tokens);
     for (const { piece, kv } of caches) {
       slots.place(kv, piece.start);

@@ -12,6 +12,7 @@ import { checkReuse, recordedGate } from './correctness-gate.js';
 import { GATE_PROMPTS } from './gate-prompts.js';
 import { degradeRecord } from './chunk-record.js';
 import { codecNamed } from './codecs/codec-named.js';
+import { KeptGate } from './kept-gate.js';
 import { policyNamed, type PolicySettings } from './selection/policy-named.js';
 import { ChunkStore } from './store/chunk-store.js';
 import type { ChunkStoreOptions } from './store/chunk-store-options.js';
@@ -23,6 +24,8 @@ export interface ChunkReaderSettings {
   readonly memoryMegabytes: number;
   readonly readyMegabytes: number;
   readonly edits: boolean;
+  /** Where it is kept which models were tested. */
+  readonly gates: string;
   readonly disk?: ChunkStoreOptions['disk'];
   readonly redis?: ChunkStoreOptions['redis'];
 }
@@ -58,9 +61,15 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
       const weights = `${await weightsHash(folder)} ${precision}${on}`;
       const fingerprints = fingerprintsOf(weights, checkpoint, engine.rope);
       const chunks = new ChunkEngine(engine);
-      if (checkpoint.chatTemplate !== undefined && !(await recordedGate(folder, policy.name))) {
+      const kept = new KeptGate(settings.gates, {
+        weights,
+        // Its name tells defaults that settings leave out.
+        policy: { ...settings.policy, name: policy.name },
+      });
+      const isKnown = async () => (await recordedGate(folder, policy.name)) ?? (await kept.read());
+      if (checkpoint.chatTemplate !== undefined && !(await isKnown())) {
         const layouts = GATE_PROMPTS.map((messages) => chatLayout(template(), messages));
-        await checkReuse(checkpoint.path, engine, chunks, policy, layouts);
+        await kept.write(await checkReuse(checkpoint.path, engine, chunks, policy, layouts));
       }
       const caches = new ChunkCaches({
         engine: chunks,

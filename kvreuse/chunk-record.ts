@@ -217,11 +217,14 @@ export class RecordReader<Meta extends RecordMeta = RecordMeta> {
     this.#header.codec.decodeLayer(checkedLayer(bytes, place, layer), into);
   }
 
-  /** @throws RecordError `truncated`, `damaged` */
-  async readAll(): Promise<ChunkKv> {
+  /**
+   * @param into of the record's sizes. Default new memory
+   * @throws RecordError `truncated`, `damaged`
+   */
+  async readAll(into?: ChunkKv): Promise<ChunkKv> {
     const { dims, tokens } = this;
     const numbers = dims.layers * dims.kvHeads * tokens * dims.headSize;
-    const kv = { dims, tokens, keys: new Float32Array(numbers), values: new Float32Array(numbers) };
+    const kv = into ?? { dims, tokens, keys: new Float32Array(numbers), values: new Float32Array(numbers) };
     for (let layer = 0; layer < dims.layers; layer++) await this.readLayer(layer, layerOf(kv, layer));
     return kv;
   }

@@ -34,10 +34,14 @@ const FAR = 700;
 /** With the model: reports by policy, as `npm run eval -- kvreuse --record` writes them. */
 export const GATE_FILE = 'reuse.json';
 
-const fileSchema = z.record(
-  z.string(),
-  z.object({ exact: z.number(), moved: z.number(), kl: z.number(), top1: z.number() }),
-);
+export const reportSchema = z.object({
+  exact: z.number(),
+  moved: z.number(),
+  kl: z.number(),
+  top1: z.number(),
+});
+
+const fileSchema = z.record(z.string(), reportSchema);
 
 /** What is known of a model in a folder; undefined where nobody has measured the policy on it. */
 export async function recordedGate(folder: string, policy: string): Promise<GateReport | undefined> {
@@ -71,9 +75,7 @@ export async function checkReuse(
     kl: mean(({ kl }) => kl),
     top1: mean(({ top1 }) => top1),
   };
-  // Of numbers that are none no comparison holds.
-  const isFit = report.exact <= EXACT && report.moved <= MOVED && report.kl <= KL;
-  if (!isFit) {
+  if (!isFit(report)) {
     throw new ModelError(
       'unsupported',
       path,
@@ -83,6 +85,12 @@ export async function checkReuse(
     );
   }
   return report;
+}
+
+/** Whether a model may be used so. */
+export function isFit({ exact, moved, kl }: GateReport): boolean {
+  // Of numbers that are none no comparison holds.
+  return exact <= EXACT && moved <= MOVED && kl <= KL;
 }
 
 async function checkPrompt(

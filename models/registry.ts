@@ -87,6 +87,8 @@ const CARD = 'CARD.md';
  */
 export class ModelRegistry {
   readonly #places: readonly { readonly place: ModelPlace; readonly path: string }[];
+  /** Where what can be fetched or made again is kept: models are under `models/` in it. */
+  readonly cacheFolder: string;
   readonly #cache: string;
   readonly #hub: string;
   readonly #fetch: Fetch | undefined;
@@ -94,7 +96,8 @@ export class ModelRegistry {
   /** @throws ConfigurationError */
   constructor(options: ModelRegistryOptions = {}) {
     const { folder, cacheFolder, hub, fetch } = validate(optionsSchema, options, 'registry');
-    this.#cache = join(cacheFolder ?? defaultCacheFolder(), 'models');
+    this.cacheFolder = cacheFolder ?? defaultCacheFolder();
+    this.#cache = join(this.cacheFolder, 'models');
     this.#places = [
       ...(folder === undefined ? [] : [{ place: 'folder' as const, path: folder }]),
       { place: 'package', path: join(packageRoot, 'models', 'weights') },

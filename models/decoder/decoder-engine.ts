@@ -3,15 +3,8 @@ import { ModelError } from '../model-error.js';
 import { causalMask } from './attention-mask.js';
 import type { Checkpoint, MatrixPart } from './checkpoint.js';
 import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
-import {
-  PART_OUTPUTS,
-  type Device,
-  type Engine,
-  type LayerRange,
-  type StepInput,
-  type StepOutput,
-} from './engine.js';
-import { KvSlots, type RowsKv } from './kv-slots.js';
+import type { Device, type Engine, type LayerRange, type StepInput, type StepOutput } from './engine.js';
+import { KvSlots, SlotMemory, type RowsKv } from './kv-slots.js';
 import {
   BLOCK,
   inBlocks,
@@ -25,6 +18,7 @@ import {
   type FloatWeights,
 } from './quantise.js';
 import { Rope } from './rope.js';
+import { Scratch } from './scratch.js';
 import { areSignedProductsExact } from './signed-products.js';
 import type { DecoderShape } from './shape.js';
 
@@ -43,6 +37,8 @@ export interface EngineOptions {
 
 interface Part extends LayerRange {
   readonly session: InferenceSession;
+  readonly keys: Scratch;
+  readonly values: Scratch;
 }
 
 interface CpuInput extends StepInput {
@@ -61,6 +57,7 @@ export class DecoderEngine implements Engine {
   readonly #path: string;
   readonly #parts: readonly Part[];
   readonly #masses: boolean;
+  readonly #memory = new SlotMemory();
   readonly #head: InferenceSession;
   readonly #embed: (tokens: ArrayLike<number>) => Float32Array;
 
@@ -96,7 +93,8 @@ export class DecoderEngine implements Engine {
       for (let i = 0; i + 1 < bounds.length; i++) {
         const range = { from: bounds[i]!, to: bounds[i + 1]! };
         const graph = decoderGraph(shape, weights, range, masses);
-        parts.push({ ...range, session: await session(path, graph, threads) });
+        const opened = await session(path, graph, threads);
+        parts.push({ ...range, session: opened, keys: new Scratch(), values: new Scratch() });
       }
       return new DecoderEngine(checkpoint, parts, masses, head, embed);
     } catch (error) {
@@ -114,8 +112,8 @@ export class DecoderEngine implements Engine {
     return this.#embed(tokens);
   }
 
-  slots(): KvSlots {
-    return new KvSlots(this.shape, this.rope);
+  slots(expected?: number): KvSlots {
+    return new KvSlots(this.shape, this.rope, expected, this.#memory);
   }
 
   /**
@@ -135,7 +133,7 @@ export class DecoderEngine implements Engine {
     end: number,
     { rows, positions, past, mask, groups }: CpuInput,
   ): Promise<CpuOutput> {
-    const { width, headSize } = this.shape;
+    const { width, kvHeads, headSize } = this.shape;
     const count = positions.length;
     const total = past.capacity + count;
     const { cos, sin } = this.rope.rotation(positions);
@@ -149,13 +147,25 @@ export class DecoderEngine implements Engine {
     let hidden = rows;
     const kv: RowsKv[] = [];
     const masses: Float32Array[] = [];
-    for (const { from, to, session } of this.#parts.slice(first, end)) {
+    for (const { from, to, session, keys: k, values: v } of this.#parts.slice(first, end)) {
       const feeds = { ...shared, rows: new Tensor('float32', hidden, [1, count, width]) };
-      const outputs = this.#masses ? PART_OUTPUTS : PART_OUTPUTS.slice(0, 3);
-      const out = await run(this.#path, session, { ...feeds, ...pastOf(past, from, to) }, outputs);
-      hidden = out.hidden;
-      kv.push({ from, keys: out.k, values: out.v });
-      if (groups) masses.push(out.mass);
+      const ofRows = [to - from, kvHeads, count, headSize];
+      const [keys, values] = [k.take(sizeOf(ofRows)), v.take(sizeOf(ofRows))];
+      const mass = new Float32Array(groups ? ((to - from) * count * groups.length) / total : 0);
+      hidden = new Float32Array(count * width);
+      await run(
+        this.#path,
+        session,
+        { ...feeds, ...pastOf(past, from, to) },
+        {
+          hidden: new Tensor('float32', hidden, [1, count, width]),
+          k: new Tensor('float32', keys, ofRows),
+          v: new Tensor('float32', values, ofRows),
+          ...(groups && { mass: new Tensor('float32', mass, [to - from, count, groups.length / total]) }),
+        },
+      );
+      kv.push({ from, keys, values });
+      if (groups) masses.push(mass);
     }
     return { hidden, kv, masses };
   }
@@ -165,8 +175,14 @@ export class DecoderEngine implements Engine {
    * @throws ModelError `inference`
    */
   async logits(hidden: Float32Array): Promise<Float32Array> {
-    const feeds = { hidden: new Tensor('float32', hidden, [1, 1, this.shape.width]) };
-    const { logits } = await run(this.#path, this.#head, feeds, ['logits']);
+    const { width, vocabulary } = this.shape;
+    const logits = new Float32Array(vocabulary);
+    await run(
+      this.#path,
+      this.#head,
+      { hidden: new Tensor('float32', hidden, [1, 1, width]) },
+      { logits: new Tensor('float32', logits, [1, 1, vocabulary]) },
+    );
     return logits;
   }
 
@@ -284,18 +300,23 @@ async function session(path: string, graph: Uint8Array, threads: number): Promis
   }
 }
 
-async function run<Name extends string>(
+/**
+ * Into outputs that are there: those that ONNX Runtime makes lie in its arena until garbage is collected, and V8 does not
+ * know how large they are.
+ */
+async function run(
   path: string,
   on: InferenceSession,
   feeds: Record<string, Tensor>,
-  outputs: readonly Name[],
-): Promise<Record<Name, Float32Array>> {
+  outputs: Record<string, Tensor>,
+): Promise<void> {
   try {
-    const results = await on.run(feeds, outputs);
-    return Object.fromEntries(
-      Object.entries(results).map(([name, tensor]) => [name, tensor.data as Float32Array]),
-    ) as Record<Name, Float32Array>;
+    await on.run(feeds, outputs);
   } catch (error) {
     throw new ModelError('inference', path, `${path}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+function sizeOf(dims: readonly number[]): number {
+  return dims.reduce((size, dim) => size * dim, 1);
 }

@@ -84,6 +84,17 @@ export function decoderGraph(
     qk: whole(heads * headSize, kvHeads * headSize),
   };
 
+  const groupsOf = () => {
+    const count = sizeOf('groups', 1);
+    return {
+      /** The same for each head of values. */
+      ofEach: onnx.node('Expand', ['groups', whole(kvHeads, 1, 1)]),
+      both: join(whole(headSize), count),
+      byHead: join(whole(heads), rows, count),
+    };
+  };
+  const groups = masses ? groupsOf() : undefined;
+
   const scaled = (x: string, step: string | undefined) => (step === undefined ? x : times(x, step));
   /** A matrix product but for `step`, a number a row that it has still to be multiplied with. */
   const product = (x: string, layer: number, name: Product) => {
@@ -147,11 +158,18 @@ export function decoderGraph(
     const scores = dots(reshape(swap(reshape(q, dims.queries)), dims.grouped), beside('past_k', keys));
     const masked = onnx.node('Add', [reshape(scores, dims.scoresByHead), 'mask']);
     const shares = onnx.node('Softmax', [masked], { attributes: { axis: -1 } });
-    if (masses) {
-      const byHead = onnx.node('MatMul', [shares, 'groups']);
+    const mix = (values: string) => onnx.node('MatMul', [reshape(shares, dims.scoresByGroup), values]);
+    let mixed: string;
+    if (groups) {
+      // One product with the values: a second one ONNX Runtime puts off to the end, with the shares of all layers alive.
+      const both = mix(
+        onnx.node('Concat', [beside('past_v', values), groups.ofEach], { attributes: { axis: 2 } }),
+      );
+      const [own, mass] = halves(both, groups.both);
+      mixed = own;
+      const byHead = reshape(mass, groups.byHead);
       kept.mass.push(onnx.node('ReduceMean', [byHead, zero], { attributes: { keepdims: 0 } }));
-    }
-    const mixed = onnx.node('MatMul', [reshape(shares, dims.scoresByGroup), beside('past_v', values)]);
+    } else mixed = mix(beside('past_v', values));
     const attended = reshape(swap(reshape(mixed, dims.byHead)), dims.attended);
     return multiply(attended, layer, 'output');
   };

@@ -11,9 +11,6 @@ export interface LayerRange {
   readonly to: number;
 }
 
-/** Of the graph of a part (`decoderGraph`), in the order of `StepOutput`. */
-export const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
-
 /** Rows to compute. */
 export interface StepInput {
   /** [rows, width]: embedded tokens, or what the layers before put out. */
@@ -49,8 +46,11 @@ export interface Engine {
   /** The graphs, in order: cuts lie between them. */
   readonly parts: readonly LayerRange[];
   embed(tokens: ArrayLike<number>): Float32Array;
-  /** None in use. */
-  slots(): Slots;
+  /**
+   * None in use.
+   * @param expected how many there will be, where that is known: memory is then taken once
+   */
+  slots(expected?: number): Slots;
   /**
    * All layers.
    * @throws ModelError `inference`; on a GPU KernelError

@@ -2,7 +2,7 @@ import type { InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-no
 import { Gpu } from '../../kernels/gpu.js';
 import { KernelError } from '../../kernels/kernel-error.js';
 import { causalMask } from './attention-mask.js';
-import { PART_OUTPUTS, type Engine, type LayerRange, type StepInput, type StepOutput } from './engine.js';
+import type { Engine, LayerRange, StepInput, StepOutput } from './engine.js';
 import { GpuChunks, GpuSlots, type GpuStepKv } from './gpu-slots.js';
 import { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
@@ -37,6 +37,9 @@ export interface GpuEngineOptions {
   /** Bytes of chunks that stay on the GPU. Default 256 MiB. */
   readonly chunkBytes?: number;
 }
+
+/** Of a part's graph; the last where it tells masses. */
+const PART_OUTPUTS = ['hidden', 'k', 'v', 'mass'] as const;
 
 interface Part extends LayerRange {
   readonly session: InferenceSession;

@@ -1,4 +1,5 @@
 import { Rope } from './rope.js';
+import { Scratch } from './scratch.js';
 import type { DecoderShape } from './shape.js';
 
 /** Slots are added so many at once: a graph sees no more than this many that hold nothing. */
@@ -46,7 +47,7 @@ export interface Slots {
    * of keys and values, summed over heads, a number a slot
    */
   watch(layer: number, slots: number): () => Promise<Float32Array>;
-  /** Lets memory go that is not the process's own. */
+  /** Lets memory go: nothing is read of it, or put into it, any more. */
   release(): void;
 }
 
@@ -56,21 +57,44 @@ export interface RowsKv extends StepKv {
   readonly values: Float32Array;
 }
 
+/** Numbers that are kept of the sequence that ended last: 2,000 tokens of SmolLM2. */
+const SPARE = 24e6;
+
+/** What sequences of an engine have of each other: memory of one that has ended serves the next. */
+export class SlotMemory {
+  /** Of keys that are being placed. */
+  readonly turned = new Scratch();
+  #spare: Float32Array | undefined;
+
+  /** @returns at least as many numbers, whatever they are */
+  take(length: number): Float32Array {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare && spare.length >= length ? spare : new Float32Array(length);
+  }
+
+  give(numbers: Float32Array): void {
+    if (numbers.length <= SPARE && numbers.length > (this.#spare?.length ?? 0)) this.#spare = numbers;
+  }
+}
+
 /** Slots in the process's memory. */
 export class KvSlots implements Slots {
   readonly #shape: DecoderShape;
   readonly #rope: Rope;
-  /** A layer each, [kvHeads, capacity, headSize]. */
-  readonly #keys: Float32Array[];
-  readonly #values: Float32Array[];
+  readonly #memory: SlotMemory;
+  /** Keys of all layers, then values, each with room for so many slots. */
+  #numbers: Float32Array = new Float32Array(0);
+  #room: number;
   #length = 0;
   #capacity = 0;
 
-  constructor(shape: DecoderShape, rope = new Rope(shape)) {
+  /** @param expected slots that memory is taken for at once */
+  constructor(shape: DecoderShape, rope = new Rope(shape), expected = 0, memory = new SlotMemory()) {
     this.#shape = shape;
     this.#rope = rope;
-    this.#keys = Array.from({ length: shape.layers }, () => new Float32Array(0));
-    this.#values = Array.from({ length: shape.layers }, () => new Float32Array(0));
+    this.#memory = memory;
+    this.#room = inSteps(expected);
   }
 
   get length(): number {
@@ -86,12 +110,13 @@ export class KvSlots implements Slots {
     return [this.#shape.kvHeads, this.#capacity, this.#shape.headSize];
   }
 
+  /** [kvHeads, capacity, headSize]. */
   keys(layer: number): Float32Array {
-    return this.#keys[layer]!;
+    return this.#layer(layer, this.#capacity);
   }
 
   values(layer: number): Float32Array {
-    return this.#values[layer]!;
+    return this.#layer(this.#shape.layers + layer, this.#capacity);
   }
 
   append(kv: readonly RowsKv[], rows: number): void {
@@ -107,11 +132,12 @@ export class KvSlots implements Slots {
       for (let i = 0; i < layers * kvHeads; i++) {
         const layer = from + Math.floor(i / kvHeads);
         const head = i % kvHeads;
+        const [ownKeys, ownValues] = [this.keys(layer), this.values(layer)];
         for (const { row, slot, count } of runs) {
           const start = (i * rows + row) * headSize;
           const to = (head * this.#capacity + slot) * headSize;
-          this.#keys[layer]!.set(keys.subarray(start, start + count * headSize), to);
-          this.#values[layer]!.set(values.subarray(start, start + count * headSize), to);
+          ownKeys.set(keys.subarray(start, start + count * headSize), to);
+          ownValues.set(values.subarray(start, start + count * headSize), to);
         }
       }
     }
@@ -120,15 +146,31 @@ export class KvSlots implements Slots {
 
   reserve(slots: number): void {
     if (slots <= this.#capacity) return;
-    const capacity = Math.ceil(slots / STEP) * STEP;
-    for (const arrays of [this.#keys, this.#values])
-      for (let layer = 0; layer < arrays.length; layer++)
-        arrays[layer] = this.#moved(arrays[layer]!, capacity);
+    const [before, capacity] = [this.#capacity, inSteps(slots)];
+    const { layers, kvHeads, headSize } = this.#shape;
+    const [old, oldRoom] = [this.#numbers, this.#room];
+    if (old.length === 0 || capacity > oldRoom) {
+      if (capacity > oldRoom) this.#room = Math.max(inSteps(1.25 * oldRoom), capacity);
+      this.#numbers = this.#memory.take(2 * layers * kvHeads * this.#room * headSize);
+    }
+    const used = this.#length * headSize;
+    for (let i = 0; i < 2 * layers; i++) {
+      const from = i * kvHeads * oldRoom * headSize;
+      const to = this.#layer(i, capacity);
+      // The last first: in the same memory what moves up would cover it.
+      for (let head = kvHeads - 1; head >= 0; head--) {
+        const start = head * capacity * headSize;
+        const source = from + head * before * headSize;
+        if (used > 0) to.set(old.subarray(source, source + used), start);
+        to.fill(0, start + used, start + capacity * headSize);
+      }
+    }
     this.#capacity = capacity;
   }
 
   place({ tokens, keys, values }: TokensKv, start: number): void {
-    const turned = this.#rope.turned(keys, placesFrom(start, tokens));
+    const into = this.#memory.turned.take(keys.length);
+    const turned = this.#rope.turned(keys, placesFrom(start, tokens), false, into);
     this.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
   }
 
@@ -144,7 +186,7 @@ export class KvSlots implements Slots {
     const mean = new Float64Array(headSize);
     for (let layer = 0; layer < layers; layer++)
       for (let head = 0; head < kvHeads; head++) {
-        const [keys, values] = [this.#keys[layer]!, this.#values[layer]!];
+        const [keys, values] = [this.keys(layer), this.values(layer)];
         const slots = (head * this.#capacity + start) * headSize;
         const rows = (layer * kvHeads + head) * tokens * headSize;
         mean.fill(0);
@@ -185,20 +227,20 @@ export class KvSlots implements Slots {
     for (let layer = 0, into = 0; layer < layers; layer++)
       for (let head = 0; head < kvHeads; head++, into += count * headSize) {
         const from = (head * this.#capacity + start) * headSize;
-        keys.set(this.#keys[layer]!.subarray(from, from + count * headSize), into);
-        values.set(this.#values[layer]!.subarray(from, from + count * headSize), into);
+        keys.set(this.keys(layer).subarray(from, from + count * headSize), into);
+        values.set(this.values(layer).subarray(from, from + count * headSize), into);
       }
-    const unrotated = this.#rope.turned(keys, placesFrom(position, count), true);
-    return Promise.resolve({ tokens: count, keys: unrotated, values });
+    this.#rope.turned(keys, placesFrom(position, count), true, keys);
+    return Promise.resolve({ tokens: count, keys, values });
   }
 
   watch(layer: number, slots: number): () => Promise<Float32Array> {
     this.reserve(slots);
-    const known = { keys: this.#keys[layer]!.slice(), values: this.#values[layer]!.slice() };
+    const known = { keys: this.keys(layer).slice(), values: this.values(layer).slice() };
     const stride = this.#capacity;
     const { kvHeads, headSize } = this.#shape;
     return () => {
-      const [keys, values] = [this.#keys[layer]!, this.#values[layer]!];
+      const [keys, values] = [this.keys(layer), this.values(layer)];
       const deviations = Float32Array.from({ length: slots }, (_, slot) => {
         let sum = 0;
         for (let head = 0; head < kvHeads; head++) {
@@ -212,19 +254,23 @@ export class KvSlots implements Slots {
     };
   }
 
+  /** What is in them is not read again. */
   release(): void {
-    // The process's own memory goes by itself.
+    this.#memory.give(this.#numbers);
+    this.#numbers = new Float32Array(0);
+    [this.#room, this.#length, this.#capacity] = [0, 0, 0];
   }
 
-  #moved(from: Float32Array, capacity: number): Float32Array {
+  /** Keys or, behind those of all layers, values. */
+  #layer(i: number, capacity: number): Float32Array {
     const { kvHeads, headSize } = this.#shape;
-    const to = new Float32Array(kvHeads * capacity * headSize);
-    for (let head = 0; head < kvHeads; head++) {
-      const start = head * this.#capacity * headSize;
-      to.set(from.subarray(start, start + this.#length * headSize), head * capacity * headSize);
-    }
-    return to;
+    const start = i * kvHeads * this.#room * headSize;
+    return this.#numbers.subarray(start, start + kvHeads * capacity * headSize);
   }
+}
+
+function inSteps(slots: number): number {
+  return Math.ceil(slots / STEP) * STEP;
 }
 
 /** Consecutive rows that go into consecutive slots. */

@@ -43,11 +43,16 @@ export class Rope {
   /**
    * Keys [heads, rows, headSize] as the graph rotates them, or with `back` as they were before: by one rotation from
    * double angles, so nothing adds up however often a key is moved.
+   * @param out may be `keys`
    */
-  turned(keys: Float32Array, positions: ArrayLike<number>, back = false): Float32Array {
+  turned(
+    keys: Float32Array,
+    positions: ArrayLike<number>,
+    back = false,
+    out: Float32Array = new Float32Array(keys.length),
+  ): Float32Array {
     const { cos, sin } = back ? this.unrotation(positions) : this.rotation(positions);
     const pairs = this.frequencies.length;
-    const out = new Float32Array(keys.length);
     for (let at = 0, turn = 0; at < keys.length; at += 2 * pairs) {
       for (let pair = 0; pair < pairs; pair++, turn++) {
         const x = keys[at + pair]!;

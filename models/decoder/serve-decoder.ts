@@ -281,7 +281,8 @@ async function serve(
 
   /** @returns the last row once there are no more to compute */
   const compute = async (request: Running): Promise<Float32Array | undefined> => {
-    const slots = (request.slots ??= engine.slots());
+    const usual = Math.min(request.maxTokens, USUAL_ANSWER);
+    const slots = (request.slots ??= engine.slots(request.promptTokens + usual));
     const count = Math.min(ROWS, request.rows.length / shape.width);
     const rows = request.rows.subarray(0, count * shape.width);
     request.rows = request.rows.subarray(rows.length);
@@ -290,8 +291,7 @@ async function serve(
     const mask = request.window?.mask(slots as KvSlots, positions);
     const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
     // Room for an answer is made with that for the prompt's end, and not again after a few tokens.
-    if (request.rows.length === 0 && count > 1)
-      slots.reserve(slots.length + count + Math.min(request.maxTokens, USUAL_ANSWER));
+    if (request.rows.length === 0 && count > 1) slots.reserve(slots.length + count + usual);
     slots.append(kv, count);
     return request.rows.length > 0 || sayAgain(request) ? undefined : hidden.slice(-shape.width);
   };

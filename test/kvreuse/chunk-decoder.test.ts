@@ -9,10 +9,10 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ChunkDecoder, type ReuseOptions } from 'ragpress/kvreuse';
 import { ConfigurationError } from 'ragpress';
-import { Decoder } from 'ragpress/models';
+import { Decoder, ModelRegistry } from 'ragpress/models';
 import { checkpointFolder } from '../models/decoder/checkpoint-folder.js';
 
 const DOCUMENTS = [
@@ -29,8 +29,15 @@ const messages = (order: number[], question: string) => [
   },
 ];
 
-async function load(reuse: ReuseOptions = {}, name = 'llama'): Promise<ChunkDecoder> {
-  const decoder = await ChunkDecoder.load({ folder: checkpointFolder(name), threads: 1, reuse });
+/** Of what these tests leave: nothing of it is to be found by the next. */
+const cacheFolder = mkdtempSync(join(tmpdir(), 'ragpress-cache-'));
+afterAll(() => {
+  rmSync(cacheFolder, { recursive: true, force: true });
+});
+
+async function load(reuse: ReuseOptions = {}, name = 'llama', cache = cacheFolder): Promise<ChunkDecoder> {
+  const registry = new ModelRegistry({ cacheFolder: cache });
+  const decoder = await ChunkDecoder.load({ folder: checkpointFolder(name), registry, threads: 1, reuse });
   onTestFinished(() => decoder.close());
   return decoder;
 }
@@ -50,7 +57,7 @@ async function ask(decoder: Decoder, order: number[], question = 'what does it c
 /** What a decoder said that left its chunks on disk, and is closed. */
 async function toldBefore(disk: NonNullable<ReuseOptions['disk']>) {
   const reuse: ReuseOptions = { disk, policy: { name: 'none' } };
-  const before = await ChunkDecoder.load({ folder: checkpointFolder('llama'), threads: 1, reuse });
+  const before = await load(reuse);
   const told = await ask(before, [0, 1, 2]);
   await before.close();
   return told;
@@ -225,6 +232,63 @@ describe('a decoder that keeps chunks', () => {
       { maxTokens: 3 },
     ).result;
     expect(reuse).toBeUndefined();
+  });
+
+  describe('what the correctness gate found', () => {
+    const policy = { name: 'legolink', tokens: 4 } as const;
+    const reportsIn = (cache: string) =>
+      readdirSync(join(cache, 'reuse')).map((n) => join(cache, 'reuse', n));
+    interface Kept {
+      subject: string;
+      report: { exact: number; moved: number; kl: number; top1: number };
+    }
+    const read = (path: string) => JSON.parse(readFileSync(path, 'utf8')) as Kept;
+
+    /** A folder where a first start left its report. */
+    async function tested() {
+      const cache = temporaryFolder();
+      await (await load({ policy }, 'llama', cache)).close();
+      const paths = reportsIn(cache);
+      expect(paths).toHaveLength(1);
+      return { cache, path: paths[0]!, kept: read(paths[0]!) };
+    }
+
+    test('is kept for the next start: one for each policy and model', async () => {
+      const { cache, path, kept } = await tested();
+      expect(kept.report.exact).toBeLessThan(0.01);
+      // Other figures, with which the model may be used, stay: nobody measured again.
+      const other = { ...kept, report: { ...kept.report, kl: 0.987 } };
+      writeFileSync(path, JSON.stringify(other));
+      await (await load({ policy }, 'llama', cache)).close();
+      expect(reportsIn(cache)).toHaveLength(1);
+      expect(read(path)).toEqual(other);
+      await (await load({ policy: { ...policy, tokens: 5 } }, 'llama', cache)).close();
+      expect(reportsIn(cache)).toHaveLength(2);
+      await (await load({ policy }, 'linear', cache)).close();
+      expect(reportsIn(cache)).toHaveLength(3);
+    });
+
+    test.each<[string, (kept: Kept) => string]>([
+      ['cut short', (kept) => JSON.stringify(kept).slice(0, -20)],
+      ['of something else', (kept) => JSON.stringify({ ...kept, subject: kept.subject.replace('4', '5') })],
+      [
+        'such that it must not be used',
+        (kept) => JSON.stringify({ ...kept, report: { ...kept.report, kl: 5 } }),
+      ],
+      ['without figures', (kept) => JSON.stringify({ ...kept, report: { ...kept.report, exact: null } })],
+    ])('is measured again where the file is %s', async (_, spoilt) => {
+      const { cache, path, kept } = await tested();
+      writeFileSync(path, spoilt(kept));
+      await (await load({ policy }, 'llama', cache)).close();
+      expect(read(path)).toEqual(kept);
+    });
+
+    test('is not needed to start: the folder may be a place where nothing can be written', async () => {
+      const file = join(temporaryFolder(), 'file');
+      writeFileSync(file, '');
+      const decoder = await load({ policy }, 'llama', file);
+      expect((await ask(decoder, [0, 1])).completionTokens).toBeGreaterThan(0);
+    });
   });
 
   test.each([

@@ -1,9 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ConfigurationError } from 'ragpress';
 import { ChunkDecoder } from 'ragpress/kvreuse';
-import { Decoder } from 'ragpress/models';
+import { Decoder, ModelRegistry } from 'ragpress/models';
 import { generateSettingsSchema } from '../../../models/decoder/generate-settings.js';
 import type { FromWorker, ToWorker, WorkerSettings } from '../../../models/decoder/serve-decoder.js';
 import { nativeTurns } from '../../../models/native-turn.js';
@@ -61,7 +64,12 @@ describe.skipIf(!hasGpu)(`on a GPU${NO_GPU}`, () => {
     async () => {
       const told = async (device: 'cpu' | 'gpu') => {
         const reuse = { policy: { name: 'none' } } as const;
-        const options = { folder, threads: 1, precision: 'float32', device, reuse } as const;
+        const cacheFolder = mkdtempSync(join(tmpdir(), 'ragpress-cache-'));
+        onTestFinished(() => {
+          rmSync(cacheFolder, { recursive: true });
+        });
+        const registry = new ModelRegistry({ cacheFolder });
+        const options = { folder, registry, threads: 1, precision: 'float32', device, reuse } as const;
         const decoder = await ChunkDecoder.load(options);
         onTestFinished(() => decoder.close());
         const documents = ['Fares\nSingle 2.40, return 4.10.', 'Hours\nThe office opens at seven.'];
