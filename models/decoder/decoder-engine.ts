@@ -3,7 +3,7 @@ import { ModelError } from '../model-error.js';
 import { causalMask } from './attention-mask.js';
 import type { Checkpoint, MatrixPart } from './checkpoint.js';
 import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
-import type { Device, type Engine, type LayerRange, type StepInput, type StepOutput } from './engine.js';
+import type { Device, Engine, LayerRange, StepInput, StepOutput } from './engine.js';
 import { KvSlots, SlotMemory, type RowsKv } from './kv-slots.js';
 import {
   BLOCK,
