@@ -59,7 +59,11 @@ export class Gpu {
   constructor(device: GPUDevice, info: GPUAdapterInfo | undefined, options: GpuOptions = {}) {
     this.device = device;
     // A browser tells no more than the last of them.
-    const names = [info?.description, info?.device, `${info?.vendor ?? ''} ${info?.architecture ?? ''}`.trim()];
+    const names = [
+      info?.description,
+      info?.device,
+      `${info?.vendor ?? ''} ${info?.architecture ?? ''}`.trim(),
+    ];
     this.name = names.find((name) => name) ?? 'an unnamed GPU';
     this.isSoftware = info?.isFallbackAdapter ?? false;
     this.subgroups = device.features.has('subgroups') && options.subgroups !== false;
