@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { Gpu } from '../kernels/gpu.js';
 import type { GpuArray } from '../kernels/gpu.js';
 import type { Commands } from '../kernels/commands.js';
@@ -8,12 +9,13 @@ import { encodeRotateKeys } from '../kernels/rotate-keys.js';
 import { encodeRowDeviation } from '../kernels/row-deviation.js';
 import { encodeScatterRows } from '../kernels/scatter-rows.js';
 import { chatTemplateOf } from '../models/decoder/chat-template.js';
+import { readerMessages } from '../models/decoder/reader-prompt.js';
 import { openCheckpoint } from '../models/decoder/checkpoint.js';
 import { ModelRegistry } from '../models/registry.js';
 import { Tokenizer } from '../models/tokenizer.js';
 import { sharedData } from '../test/shared-data.js';
 import { kvQuestions } from './kv-questions.js';
-import { measureFirstTokens } from './kvreuse.js';
+import { measureFirstTokens, type MovedPrompt } from './kvreuse.js';
 import { median, printTable } from './table.js';
 
 /** Of the embedded decoder: a layer's heads of keys, numbers of a head. */
@@ -22,8 +24,18 @@ const HEAD_SIZE = 64;
 /** Rows: many for a GPU that is one, few for software. */
 const ROWS = { hardware: 65_536, software: 2_048 };
 const ROUNDS = 9;
-/** Prompts whose first tokens are timed: software takes a minute for each. */
-const QUESTIONS = { hardware: 16, software: 1 };
+/** Prompts whose first tokens are timed. */
+const QUESTIONS = 16;
+/** In place of the embedded decoder where the GPU is software, which would take minutes. */
+const TINY = {
+  folder: fileURLToPath(new URL('../test/fixtures/models/decoder/llama', import.meta.url)),
+  precision: 'float32',
+} as const;
+const DOCUMENTS = ['[1] Fares\nSingle 2.40, return 4.10.', '[2] Hours\nThe office opens at seven.'];
+const TINY_PROMPT: MovedPrompt = {
+  messages: readerMessages('When?', DOCUMENTS.join('\n\n')),
+  earlierMessages: readerMessages('What?', DOCUMENTS.toReversed().join('\n\n')),
+};
 
 /**
  * The routines that move bytes and compute little, by the bytes they read and write, beside a copy of the same adapter.
@@ -110,26 +122,30 @@ export async function benchKernels(): Promise<unknown> {
   return { adapter, isSoftware: gpu.isSoftware, rows, copy, speeds, firstToken: await benchFirstToken(gpu) };
 }
 
-/** Six known chunks in a new order, beside the same prompts read whole on the same adapter. */
+/** Known chunks in a new order, beside the same prompts read whole on the same adapter. */
 async function benchFirstToken({ name, isSoftware }: Gpu): Promise<unknown> {
-  if (sharedData === undefined) {
+  if (!isSoftware && sharedData === undefined) {
     console.log('first token: shared/data is not here; nothing is measured');
     return undefined;
   }
-  const { folder } = await new ModelRegistry().resolve('smollm2');
-  const checkpoint = await openCheckpoint(folder);
-  await checkpoint.close();
-  const { json, config } = checkpoint.tokenizer;
-  const template = chatTemplateOf(checkpoint, new Tokenizer(json, config));
-  const questions = kvQuestions(template, isSoftware ? QUESTIONS.software : QUESTIONS.hardware);
-  const { reuse, full } = await measureFirstTokens(folder, questions, 'gpu');
+  const prompts = isSoftware ? [TINY_PROMPT] : await sixChunks();
+  const { reuse, full } = await measureFirstTokens({ device: 'gpu', ...(isSoftware && TINY) }, prompts);
   printTable(
-    `first token of six known chunks in a new order, ChunkDecoder on ${name}, medians of ${questions.length}`,
+    `first token of known chunks in a new order, ChunkDecoder on ${name}, ` +
+      (isSoftware ? 'a random model of two layers, one prompt' : `six chunks, medians of ${prompts.length}`),
     ['', 'ms', 'times as long'],
     [
       ['from caches', reuse.toFixed(0), '1'],
       ['read whole', full.toFixed(0), (full / reuse).toFixed(2)],
     ],
   );
-  return { reuse, full, ratio: full / reuse, questions: questions.length };
+  return { reuse, full, ratio: full / reuse, prompts: prompts.length };
+}
+
+async function sixChunks(): Promise<readonly MovedPrompt[]> {
+  const { folder } = await new ModelRegistry().resolve('smollm2');
+  const checkpoint = await openCheckpoint(folder);
+  await checkpoint.close();
+  const { json, config } = checkpoint.tokenizer;
+  return kvQuestions(chatTemplateOf(checkpoint, new Tokenizer(json, config)), QUESTIONS);
 }

@@ -14,7 +14,7 @@ import { Tokenizer } from '../models/tokenizer.js';
 import { chatLayout } from '../kvreuse/chat-layout.js';
 import { checkReuse, GATE_FILE, type GateReport } from '../kvreuse/correctness-gate.js';
 import { GATE_PROMPTS } from '../kvreuse/gate-prompts.js';
-import { ChunkDecoder } from '../kvreuse/chunk-decoder.js';
+import { ChunkDecoder, type ChunkDecoderOptions } from '../kvreuse/chunk-decoder.js';
 import { ChunkEngine, type PlacedKv, type Prefilled } from '../kvreuse/chunk-engine.js';
 import { encodeRecord, memorySource, RecordReader } from '../kvreuse/chunk-record.js';
 import { CODEC_NAMES, codecNamed } from '../kvreuse/codecs/codec-named.js';
@@ -286,36 +286,39 @@ interface FirstTokens {
   readonly llama: number | undefined;
 }
 
+/** A prompt, and one with the same chunks in another order that is read before it. */
+export type MovedPrompt = Pick<KvQuestion, 'messages' | 'earlierMessages'> &
+  Partial<Pick<KvQuestion, 'layout'>>;
+
 /**
  * Milliseconds to the first token of prompts whose chunks were read before in another order; medians.
- * @param device of llama.cpp the CPU alone is measured
+ * @param llama reads prompts that have a layout
+ * @throws Error where the decoder is not on the device that is asked for
  */
 export async function measureFirstTokens(
-  folder: string,
-  questions: readonly KvQuestion[],
-  device: 'cpu' | 'gpu' = 'cpu',
+  { device = 'cpu', ...options }: ChunkDecoderOptions,
+  prompts: readonly MovedPrompt[],
+  llama?: Awaited<ReturnType<typeof openLlama>>,
 ): Promise<FirstTokens> {
-  const plain = await Decoder.load({ threads: THREADS, device });
-  const keeping = await ChunkDecoder.load({ threads: THREADS, device });
+  const plain = await Decoder.load({ ...options, threads: THREADS, device });
+  const keeping = await ChunkDecoder.load({ ...options, threads: THREADS, device });
   for (const { device: found } of [plain, keeping])
     if (found.name !== device) throw new Error(`it computes on the ${found.name}: ${found.reason}`);
-  const llama = device === 'cpu' ? await openLlama(folder, THREADS, 1) : undefined;
   const times: { reuse: number[]; full: number[]; llama: number[] } = { reuse: [], full: [], llama: [] };
-  for (const { layout, messages, earlierMessages } of questions) {
+  for (const { layout, messages, earlierMessages } of prompts) {
     await keeping.generate({ messages: earlierMessages }, { maxTokens: 1 }).result;
     const known = await keeping.generate({ messages }, { maxTokens: 1 }).result;
     const whole = await plain.generate({ messages }, { maxTokens: 1 }).result;
     times.reuse.push(known.milliseconds.firstToken);
     times.full.push(whole.milliseconds.firstToken);
-    if (llama) times.llama.push((await llama.measure(layout.ids)).prefill);
+    if (llama && layout) times.llama.push((await llama.measure(layout.ids)).prefill);
   }
   await plain.close();
   await keeping.close();
-  llama?.close();
   return {
     reuse: median(times.reuse),
     full: median(times.full),
-    llama: llama && median(times.llama),
+    llama: times.llama.length > 0 ? median(times.llama) : undefined,
   };
 }
 
@@ -338,7 +341,9 @@ export async function benchKvreuse(): Promise<unknown> {
   const codecs = await measureCodecs(lab, questions.slice(0, QUESTIONS.codecs));
   await lab.decoder.close();
   const sameOrder = await measureSameOrder(folder, QUESTIONS.sameOrder);
-  const times = await measureFirstTokens(folder, questions.slice(-QUESTIONS.times));
+  const llama = await openLlama(folder, THREADS, 1);
+  const times = await measureFirstTokens({}, questions.slice(-QUESTIONS.times), llama);
+  llama?.close();
   const memory = await measureMemory();
   printPolicies(reuse);
   printTable(
