@@ -1,3 +1,5 @@
+import { swapped } from './corruptions.js';
+
 /**
  * Second set of false sentences: other kinds than those of corruptions.ts, on which the guard of summaries was built.
  * Where a word of a pair stands, the other takes its place.
@@ -65,7 +67,7 @@ export function alterations(sentence: string, others: readonly string[]): Map<Al
   add('qualifier dropped', sentence.replace(QUALIFIER, ''));
   add('negation moved', negationMoved(sentence));
   add('day and month exchanged', dayAndMonth(sentence));
-  add('nouns swapped', nounsSwapped(sentence));
+  add('nouns swapped', swapped(sentence, NOUN));
   const [, first, link, second] = /^([^,;]{20,}),? (and|but|while) ([^,;]{20,})\.$/.exec(sentence) ?? [];
   if (first !== undefined) add('clauses exchanged', subjectsExchanged(first, link!, second!));
   add('passive made active', sentence.replace(/ (?:was|were|is|are) (\w+ed) by (?=\w)/, ' $1 '));
@@ -124,24 +126,9 @@ function dayAndMonth(sentence: string): string | undefined {
   return sentence.replace(date, before === undefined ? `${other} ${number}` : `${number} ${other}`);
 }
 
-/** The first two nouns behind an article, exchanged. */
-function nounsSwapped(sentence: string): string | undefined {
-  const matches = [
-    ...sentence.matchAll(
-      /(?<=\b[Tt]he )\p{Ll}{3,}(?= (?:of|is|was|are|were|has|had|in|on|by|to|and|from|for|with)\b|[.,])/gu,
-    ),
-  ];
-  const [first] = matches;
-  const second = matches.find(([text]) => text !== first![0]);
-  if (!first || !second) return undefined;
-  return (
-    sentence.slice(0, first.index) +
-    second[0] +
-    sentence.slice(first.index + first[0].length, second.index) +
-    first[0] +
-    sentence.slice(second.index + second[0].length)
-  );
-}
+/** A noun behind an article. */
+const NOUN =
+  /(?<=\b[Tt]he )\p{Ll}{3,}(?= (?:of|is|was|are|were|has|had|in|on|by|to|and|from|for|with)\b|[.,])/gu;
 
 const SUBJECT = /^(.{2,60}?) ((?:is|was|are|were|has|had|can|will|would|could|did|became|began|won)\b.*)$/;
 

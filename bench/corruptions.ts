@@ -55,7 +55,7 @@ export function corruptions(sentence: string, others: readonly string[]): Map<Co
 }
 
 /** The first two different matches exchanged. */
-function swapped(sentence: string, pattern: RegExp): string | undefined {
+export function swapped(sentence: string, pattern: RegExp): string | undefined {
   const matches = [...sentence.matchAll(pattern)];
   const [first] = matches;
   const second = matches.find(([text]) => text !== first![0]);

@@ -3,7 +3,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../models/decoder/checkpoint.js';
-import { ChatTemplate } from '../models/decoder/chat-template.js';
+import { chatTemplateOf } from '../models/decoder/chat-template.js';
 import { DecoderEngine } from '../models/decoder/decoder-engine.js';
 import { Decoder } from '../models/decoder/decoder.js';
 import { KvSlots } from '../models/decoder/kv-slots.js';
@@ -124,7 +124,7 @@ async function divergence(folder: string): Promise<{ mean: number; prompts: numb
   }
   const checkpoint = await openCheckpoint(folder);
   const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
-  const template = new ChatTemplate(folder, checkpoint.chatTemplate, tokenizer, {});
+  const template = chatTemplateOf(checkpoint, tokenizer);
   const rows = [...readerQuestions('nq', KL_PROMPTS / 2), ...readerQuestions('hotpot', KL_PROMPTS / 2)];
   const prompts = rows.map((row) => template.encode(readerMessages(row.question, goldContext(row))));
   const logs: Float64Array[][] = [];

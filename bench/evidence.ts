@@ -1,7 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { sharedData } from '../test/shared-data.js';
+import { jsonLines } from './json-lines.js';
 
 export const EVIDENCE_SETS = ['hotpot', 'hotpot-answer', 'selqa', 'nq', 'qed'] as const;
 
@@ -41,27 +40,22 @@ export function evidenceQuestions(set: EvidenceSet, split: 'train' | 'dev' = 'de
  * @throws Error for a file that cannot be read
  */
 export function readEvidence(file: string): EvidenceQuestion[] {
-  return gunzipSync(readFileSync(file))
-    .toString('utf8')
-    .trim()
-    .split('\n')
-    .map((line) => {
-      const { question, documents, evidence } = JSON.parse(line) as Row;
-      const marked = new Set(evidence.map((place) => place.join()));
-      const sentences = documents.flatMap(({ title, sentences }, document) =>
-        sentences.map((sentence, index) => {
-          const text = sentence.trim();
-          return {
-            title,
-            text,
-            document,
-            words: text.split(/\s+/).length,
-            isEvidence: marked.has(`${document},${index}`),
-          };
-        }),
-      );
-      return { question, sentences };
-    });
+  return jsonLines<Row>(file).map(({ question, documents, evidence }) => {
+    const marked = new Set(evidence.map((place) => place.join()));
+    const sentences = documents.flatMap(({ title, sentences }, document) =>
+      sentences.map((sentence, index) => {
+        const text = sentence.trim();
+        return {
+          title,
+          text,
+          document,
+          words: text.split(/\s+/).length,
+          isEvidence: marked.has(`${document},${index}`),
+        };
+      }),
+    );
+    return { question, sentences };
+  });
 }
 
 /**

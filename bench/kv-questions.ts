@@ -1,12 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import type { ChatTemplate } from '../models/decoder/chat-template.js';
 import type { ChatMessage } from '../models/decoder/generation.js';
 import { readerMessages } from '../models/decoder/reader-prompt.js';
 import { chatLayout } from '../kvreuse/chat-layout.js';
 import type { PromptLayout } from '../kvreuse/prompt-layout.js';
 import { sharedData } from '../test/shared-data.js';
+import { jsonLines } from './json-lines.js';
 import type { ReaderQuestion } from './reader.js';
 
 const CHUNKS = 6;
@@ -29,12 +28,9 @@ export interface KvQuestion {
  */
 export function kvQuestions(template: ChatTemplate, count: number): KvQuestion[] {
   const sets = ['nq', 'hotpot', 'hotpot-answer', 'qed'].map((set) =>
-    gunzipSync(readFileSync(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)))
-      .toString('utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as ReaderQuestion)
-      .filter(({ answers }) => answers.length > 0),
+    jsonLines<ReaderQuestion>(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)).filter(
+      ({ answers }) => answers.length > 0,
+    ),
   );
   const questions: KvQuestion[] = [];
   for (let i = 0; questions.length < count && sets.some((rows) => i < rows.length); i++)

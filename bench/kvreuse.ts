@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { openCheckpoint } from '../models/decoder/checkpoint.js';
-import { ChatTemplate } from '../models/decoder/chat-template.js';
+import { chatTemplateOf } from '../models/decoder/chat-template.js';
 import { Decoder } from '../models/decoder/decoder.js';
 import { DecoderEngine, type Precision } from '../models/decoder/decoder-engine.js';
 import type { KvSlots } from '../models/decoder/kv-slots.js';
@@ -72,7 +72,7 @@ export async function openLab(folder: string | undefined, precision: Precision =
   const path = folder ?? (await new ModelRegistry().resolve('smollm2')).folder;
   const checkpoint = await openCheckpoint(path);
   const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
-  const template = new ChatTemplate(path, checkpoint.chatTemplate, tokenizer, {});
+  const template = chatTemplateOf(checkpoint, tokenizer);
   const options = { threads: THREADS, precision, cuts: [CUT], masses: true };
   const decoder = await DecoderEngine.open(checkpoint, options);
   await checkpoint.close();

@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { createPipeline, type Pipeline, type SourceDocument } from 'ragpress';
 import { Decoder } from '../models/decoder/decoder.js';
 import { NO_ANSWER, readerMessages } from '../models/decoder/reader-prompt.js';
 import { Bm25Retriever } from 'ragpress/retrievers';
 import { sharedData } from '../test/shared-data.js';
+import { jsonLines } from './json-lines.js';
 
 export const READER_SETS = ['hotpot', 'nq'] as const;
 
@@ -51,11 +50,7 @@ export function goldContext(row: ReaderQuestion): string {
 
 /** The first `count` dev questions of a set that have short answers. */
 export function readerQuestions(set: ReaderSet, count: number): ReaderQuestion[] {
-  return gunzipSync(readFileSync(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)))
-    .toString('utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as ReaderQuestion)
+  return jsonLines<ReaderQuestion>(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`))
     .filter(({ answers }) => answers.length > 0)
     .slice(0, count);
 }

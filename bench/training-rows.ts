@@ -1,9 +1,9 @@
-import { createWriteStream, readFileSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { Decoder } from '../models/decoder/decoder.js';
 import { readerMessages } from '../models/decoder/reader-prompt.js';
 import { sharedData } from '../test/shared-data.js';
+import { jsonLines } from './json-lines.js';
 import type { ReaderQuestion } from './reader.js';
 
 // What training/reader.py is given beside shared/data, said by models themselves:
@@ -59,11 +59,8 @@ async function labels(path: string): Promise<void> {
   const decoder = await Decoder.load();
   const out = createWriteStream(path);
   const rows = ['selqa', 'squad'].flatMap((set) =>
-    gunzipSync(readFileSync(join(sharedData!, 'evidence', `${set}.train.jsonl.gz`)))
-      .toString('utf8')
-      .trim()
-      .split('\n')
-      .map((line) => ({ ...(JSON.parse(line) as Row), set }))
+    jsonLines<Row>(join(sharedData!, 'evidence', `${set}.train.jsonl.gz`))
+      .map((row) => ({ ...row, set }))
       .filter((_, i) => set !== 'squad' || i % EVERY === 0),
   );
   for (const { id, set, question, documents, evidence } of rows) {

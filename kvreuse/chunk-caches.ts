@@ -6,6 +6,7 @@ import type { ChunkKv } from './chunk-kv.js';
 import { encodeRecord, memorySource, RecordError, RecordReader, type RecordMeta } from './chunk-record.js';
 import { KvCodecError, type KvCodec } from './codecs/kv-codec.js';
 import { EditedChunks } from './edited-chunks.js';
+import { occurrences } from './occurrences.js';
 import { prefillBy, type KnownChunk } from './prefill-by.js';
 import type { PlacedPiece, PromptLayout } from './prompt-layout.js';
 import type { CachedChunk, ChunkStatistics, SelectionPolicy } from './selection/selection-policy.js';
@@ -162,13 +163,10 @@ export class ChunkCaches {
   /** Of chunks that stand more than once each time another. */
   #idsInContext({ chunks }: PromptLayout): string[] {
     const { identity } = this.#options;
-    const seen = new Map<string, number>();
-    return chunks.map(({ tokens }) => {
-      const id = identity.chunk(tokens);
-      const nth = seen.get(id) ?? 0;
-      seen.set(id, nth + 1);
-      return nth === 0 ? id : identity.chunk(tokens, { nth });
-    });
+    const ids = chunks.map(({ tokens }) => identity.chunk(tokens));
+    return occurrences(ids).map((nth, i) =>
+      nth === 0 ? ids[i]! : identity.chunk(chunks[i]!.tokens, { nth }),
+    );
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Engine, StepOutput } from '../models/decoder/engine.js';
 import type { SlotRun, Slots } from '../models/decoder/kv-slots.js';
+import { pickRows } from '../models/decoder/pick-rows.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
 import { rowMask } from './row-mask.js';
@@ -176,7 +177,7 @@ export class ChunkEngine {
     });
     for (const position of kept) cached[position] = 0;
     const positions = all.filter((position) => cached[position] === 0);
-    const rows = picked(first, positions, engine.shape.width);
+    const rows = pickRows(first, engine.shape.width, positions);
     const hidden = yield* this.#compute(slots, cached, positions, rows, 1, parts);
     return { slots, hidden: hidden.slice(-engine.shape.width), computed: positions.length };
   }
@@ -358,14 +359,6 @@ function rowsOf({ dims, tokens, keys, values }: ChunkKv, from: number, to: numbe
     rows.values.set(values.subarray(start, start + size), head * size);
   }
   return rows;
-}
-
-function picked(rows: Float32Array, places: readonly number[], width: number): Float32Array {
-  const out = new Float32Array(places.length * width);
-  places.forEach((place, row) => {
-    out.set(rows.subarray(place * width, (place + 1) * width), row * width);
-  });
-  return out;
 }
 
 /** Ascending slots as runs of consecutive ones. */

@@ -5,12 +5,12 @@ import type { Checkpoint, MatrixPart } from './checkpoint.js';
 import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
 import type { Device, Engine, LayerRange, StepInput, StepOutput } from './engine.js';
 import { KvSlots, SlotMemory, type RowsKv } from './kv-slots.js';
+import { pickRows } from './pick-rows.js';
 import {
   BLOCK,
   inBlocks,
   inBlocksOf,
   inColumns,
-  pickRows,
   rowsOf,
   transposed,
   withUnsignedLevels,
@@ -88,7 +88,8 @@ export class DecoderEngine implements Engine {
     const head = await session(path, headGraph(shape, headWeights), threads);
     const parts: Part[] = [];
     try {
-      const weights = weightsOf(checkpoint, precision, 'cpu', await areSignedProductsExact());
+      const isSigned = precision === 'float32' || (await areSignedProductsExact());
+      const weights = weightsOf(checkpoint, precision, 'cpu', isSigned);
       const bounds = [0, ...cuts, shape.layers];
       for (let i = 0; i + 1 < bounds.length; i++) {
         const range = { from: bounds[i]!, to: bounds[i + 1]! };

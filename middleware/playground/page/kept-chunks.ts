@@ -1,5 +1,6 @@
 import { type ChunkEngine, type Prefilled } from '../../../kvreuse/chunk-engine.js';
 import type { ChunkKv } from '../../../kvreuse/chunk-kv.js';
+import { occurrences } from '../../../kvreuse/occurrences.js';
 import { prefillBy, type KnownChunk } from '../../../kvreuse/prefill-by.js';
 import type { PlacedPiece, PromptLayout } from '../../../kvreuse/prompt-layout.js';
 import { cacheCraft } from '../../../kvreuse/selection/cache-craft.js';
@@ -108,13 +109,8 @@ export class KeptChunks {
 
 /** A chunk that stands more than once is another each time. */
 function idsOf(chunks: readonly PlacedPiece[]): string[] {
-  const seen = new Map<string, number>();
-  return chunks.map((piece) => {
-    const id = idOf(piece);
-    const nth = seen.get(id) ?? 0;
-    seen.set(id, nth + 1);
-    return `${nth} ${id}`;
-  });
+  const ids = chunks.map(idOf);
+  return occurrences(ids).map((nth, i) => `${nth} ${ids[i]!}`);
 }
 
 function idOf({ tokens }: PlacedPiece): string {

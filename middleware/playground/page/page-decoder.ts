@@ -6,7 +6,8 @@ import { chatTemplateOf, type ChatTemplate } from '../../../models/decoder/chat-
 import type { Engine } from '../../../models/decoder/engine.js';
 import type { ChatMessage } from '../../../models/decoder/generation.js';
 import { GpuEngine, type GpuModel } from '../../../models/decoder/gpu-engine.js';
-import { pickRows, rowsOf } from '../../../models/decoder/quantise.js';
+import { pickRows } from '../../../models/decoder/pick-rows.js';
+import { rowsOf } from '../../../models/decoder/quantise.js';
 import { Sampler } from '../../../models/decoder/sampler.js';
 import type { DecoderShape } from '../../../models/decoder/shape.js';
 import { TextStream } from '../../../models/decoder/text-stream.js';

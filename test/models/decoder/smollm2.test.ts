@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
-import { ChatTemplate } from '../../../models/decoder/chat-template.js';
+import { chatTemplateOf } from '../../../models/decoder/chat-template.js';
 import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
 import { DecoderEngine } from '../../../models/decoder/decoder-engine.js';
 import { Decoder } from '../../../models/decoder/decoder.js';
@@ -34,7 +34,7 @@ describe('the embedded decoder beside PyTorch', async () => {
   const { folder } = await new ModelRegistry().resolve('smollm2');
   const checkpoint = await openCheckpoint(folder);
   const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
-  const template = new ChatTemplate(folder, checkpoint.chatTemplate, tokenizer, {});
+  const template = chatTemplateOf(checkpoint, tokenizer);
   const engine = await DecoderEngine.open(checkpoint, { threads: 2, precision: 'float32' });
   await checkpoint.close();
   afterAll(() => engine.close());
