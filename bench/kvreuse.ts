@@ -12,6 +12,7 @@ import type { KvSlots } from '../models/decoder/kv-slots.js';
 import { ModelRegistry } from '../models/registry.js';
 import { Tokenizer } from '../models/tokenizer.js';
 import { chatLayout } from '../kvreuse/chat-layout.js';
+import { cutOf } from '../kvreuse/chunk-reader.js';
 import { checkReuse, GATE_FILE, type GateReport } from '../kvreuse/correctness-gate.js';
 import { GATE_PROMPTS } from '../kvreuse/gate-prompts.js';
 import { ChunkDecoder, type ChunkDecoderOptions } from '../kvreuse/chunk-decoder.js';
@@ -38,7 +39,6 @@ import { median, printTable } from './table.js';
 const THREADS = Math.min(2, availableParallelism());
 /** As the local server does. */
 const ANSWER_TOKENS = 24;
-const CUT = 2;
 
 /** Everything that measuring takes, on one model. */
 export interface KvLab {
@@ -73,7 +73,9 @@ export async function openLab(folder: string | undefined, precision: Precision =
   const checkpoint = await openCheckpoint(path);
   const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
   const template = chatTemplateOf(checkpoint, tokenizer);
-  const options = { threads: THREADS, precision, cuts: [CUT], masses: true };
+  const { layers } = checkpoint.shape;
+  const cuts = [cacheBlend(), cacheCraft({ focus: true })].flatMap((policy) => cutOf(policy, layers));
+  const options = { threads: THREADS, precision, cuts, masses: true };
   const decoder = await DecoderEngine.open(checkpoint, options);
   await checkpoint.close();
   return {
@@ -97,7 +99,14 @@ export async function recordGate(lab: KvLab, chosen: readonly SelectionPolicy[])
 
 /** Policies by what is measured of them: `all` for one picture over the recomputed share. */
 export function policies(which: 'headline' | 'all'): SelectionPolicy[] {
-  const headline = [none(), legoLink(16), cacheBlend(0.15), cacheCraft({ carry: 0 }), cacheCraft()];
+  const headline = [
+    none(),
+    legoLink(16),
+    cacheBlend(0.15),
+    cacheCraft({ carry: 0 }),
+    cacheCraft(),
+    cacheCraft({ focus: true }),
+  ];
   if (which === 'headline') return headline;
   return [
     none(),

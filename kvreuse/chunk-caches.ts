@@ -42,6 +42,9 @@ const VERSIONS = 5;
 /** Tokens a second, before anything was computed. */
 const FIRST_GUESS = 500;
 
+/** What a cache has of a piece. */
+type Loaded = Omit<PlacedKv, 'piece'>;
+
 /** Tokens that a cache had, by key. */
 type Known = Map<string, number>;
 
@@ -76,13 +79,21 @@ export class ChunkCaches {
 
   /** The prompt, ready to be gone on from. Chunks that no cache has are computed and kept. */
   async *prefill(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
-    return this.#options.policy.versions === 'in-context'
-      ? yield* this.#inContext(layout)
-      : yield* this.#alone(layout);
+    const { engine, policy } = this.#options;
+    const read = (isLate: boolean) =>
+      policy.versions === 'in-context' ? this.#inContext(layout, isLate) : this.#alone(layout, isLate);
+    if (engine.cut === 0) return yield* read(false);
+    try {
+      return yield* read(true);
+    } catch (error) {
+      // Layers that came while others were computed cannot be used.
+      if (!(error instanceof RecordError)) throw error;
+      return yield* read(false);
+    }
   }
 
   /** Chunks by themselves behind the prefix: what a cache has does not depend on what stood beside it. */
-  async *#alone(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
+  async *#alone(layout: PromptLayout, isLate: boolean): Steps<Prefilled & { readonly reuse: Reuse }> {
     const { engine, identity, policy } = this.#options;
     const prefix = this.#prefixOf(layout);
     const ids = layout.chunks.map(({ tokens }) => identity.chunk(tokens));
@@ -93,11 +104,11 @@ export class ChunkCaches {
     }));
     const known: Known = new Map();
     const first = prefix && (yield* this.#known(prefix, known));
-    const kvs = yield* this.#kvs(first, wanted, known);
+    const kvs = yield* this.#kvs(first, wanted, known, isLate);
     const cached = wanted.map(({ key, piece }, i) => ({
       key,
       piece,
-      kv: kvs.get(key)!,
+      ...kvs.get(key)!,
       before: ids.slice(0, i),
       madeBehind: [],
       statistics: undefined,
@@ -108,7 +119,7 @@ export class ChunkCaches {
   }
 
   /** Chunks as earlier prompts left them, each in the version that needs least repair here; others are kept from this one. */
-  async *#inContext(layout: PromptLayout): Steps<Prefilled & { readonly reuse: Reuse }> {
+  async *#inContext(layout: PromptLayout, isLate: boolean): Steps<Prefilled & { readonly reuse: Reuse }> {
     const { engine, policy } = this.#options;
     const { chunks } = layout;
     const prefix = this.#prefixOf(layout);
@@ -118,17 +129,17 @@ export class ChunkCaches {
     while (keys.some((key) => this.#making.has(key))) yield;
     for (const key of keys) this.#making.add(key);
     try {
-      const kv = prefix && (await this.#load(prefix.key, prefix.piece));
-      const first = kv && { ...prefix, kv };
+      const loaded = prefix && (await this.#load(prefix.key, prefix.piece));
+      const first = loaded && { ...prefix, ...loaded };
       if (first) this.#making.delete(first.key);
       // At once: while one is decoded others come from where they are kept.
       const found = await Promise.all(
         chunks.map(async (piece, i): Promise<(KnownChunk & { readonly key: string })[]> => {
           const best = await this.#bestVersion(piece, ids[i]!, ids.slice(0, i));
-          const kv = best && (await this.#load(best.key, piece));
-          if (!kv) return [];
+          const loaded = best && (await this.#load(best.key, piece, isLate));
+          if (!loaded) return [];
           this.#making.delete(ids[i]!);
-          return [{ ...best, kv }];
+          return [{ ...best, ...loaded }];
         }),
       );
       const cached = found.flat();
@@ -150,7 +161,7 @@ export class ChunkCaches {
   }
 
   async *#known(prefix: Wanted, known: Known): Steps<Wanted & PlacedKv> {
-    return { ...prefix, kv: (yield* this.#kvs(undefined, [prefix], known)).get(prefix.key)! };
+    return { ...prefix, ...(yield* this.#kvs(undefined, [prefix], known)).get(prefix.key)! };
   }
 
   #prefixOf({ pieces: [first] }: PromptLayout): Wanted | undefined {
@@ -172,21 +183,23 @@ export class ChunkCaches {
   /**
    * Keys and values by key; those that are nowhere are computed together and kept.
    * @param known takes how many tokens a cache had of each that it had something of
+   * @param isLate whether layers above the engine's last cut may come later
    */
   async *#kvs(
     prefix: (Wanted & PlacedKv) | undefined,
     wanted: readonly Wanted[],
     known: Known,
-  ): Steps<ReadonlyMap<string, ChunkKv>> {
-    const kvs = new Map<string, ChunkKv>();
+    isLate = false,
+  ): Steps<ReadonlyMap<string, Loaded>> {
+    const kvs = new Map<string, Loaded>();
     // What another prompt is computing is waited for, the others' turns being what is waited with.
     while (wanted.some(({ key }) => this.#making.has(key))) yield;
     const all = new Map(wanted.map(({ key, piece }) => [key, piece]));
     const loads = [...all].map(async ([key, piece]) => {
-      const kv = await this.#load(key, piece);
-      if (!kv) return;
-      kvs.set(key, kv);
-      known.set(key, kv.tokens);
+      const loaded = await this.#load(key, piece, isLate);
+      if (!loaded) return;
+      kvs.set(key, loaded);
+      known.set(key, loaded.kv.tokens);
     });
     // Marked before the first wait: nobody else begins with them.
     for (const key of all.keys()) this.#making.add(key);
@@ -204,7 +217,7 @@ export class ChunkCaches {
       const tokens = made.reduce((sum, kv) => sum + kv.tokens, 0);
       this.#measured(tokens, performance.now() - began);
       for (const [i, [key, piece]] of missing.entries())
-        kvs.set(key, await this.#keep(key, { piece, kv: made[i]! }, {}));
+        kvs.set(key, { kv: await this.#keep(key, { piece, kv: made[i]! }, {}) });
       return kvs;
     } finally {
       for (const key of all.keys()) this.#making.delete(key);
@@ -216,16 +229,16 @@ export class ChunkCaches {
     edited: EditedChunks,
     prefix: Wanted & PlacedKv,
     wanted: ReadonlyMap<string, PlacedPiece>,
-    kvs: Map<string, ChunkKv>,
+    kvs: Map<string, Loaded>,
     known: Known,
   ): Steps<void> {
     for (const [key, piece] of wanted) {
       if (!kvs.has(key)) {
         const old = edited.find(prefix.key, piece.tokens);
-        const oldKv = old && (await this.#load(old.key, { ...piece, tokens: old.tokens }));
-        if (oldKv) {
-          const kv = yield* this.#options.engine.editChunk(prefix.kv, oldKv, piece.tokens, old);
-          kvs.set(key, await this.#keep(key, { piece, kv }, {}));
+        const before = old && (await this.#load(old.key, { ...piece, tokens: old.tokens }));
+        if (before) {
+          const kv = yield* this.#options.engine.editChunk(prefix.kv, before.kv, piece.tokens, old);
+          kvs.set(key, { kv: await this.#keep(key, { piece, kv }, {}) });
           known.set(key, old.head + old.tail);
         }
       }
@@ -233,20 +246,57 @@ export class ChunkCaches {
     }
   }
 
-  /** @returns undefined where no tier has it, what it has cannot be used, or computing it is faster */
-  async #load(key: string, { tokens }: PlacedPiece): Promise<ChunkKv | undefined> {
+  /**
+   * @param isLate whether layers above the engine's last cut may come later: from a disk, whose reads go on while a graph
+   * is run
+   * @returns undefined where no tier has it, what it has cannot be used, or computing it is faster
+   */
+  async #load(key: string, { tokens }: PlacedPiece, isLate = false): Promise<Loaded | undefined> {
     const ready = this.#ready.get(key);
-    if (ready) return ready;
-    return this.#read(key, async (handle) => {
-      const speed = this.#options.store.speed(handle.tier);
-      const cost = { tokens: tokens.length, bytes: handle.bytes, speed };
+    if (ready) return { kv: ready };
+    const { store, engine } = this.#options;
+    const handle = await store.lookup(key);
+    if (!handle) return undefined;
+    let rest: Promise<void> | undefined;
+    try {
+      const cost = { tokens: tokens.length, bytes: handle.bytes, speed: store.speed(handle.tier) };
       if (!loadCost({ ...cost, computeTokensPerSecond: this.#tokensPerSecond }).loads) return undefined;
       const reader = await RecordReader.open(handle);
       if (reader.tokens !== tokens.length) throw new RecordError('damaged', 'it is of another chunk');
-      const kv = await reader.readAll();
+      const kv = reader.room();
+      const { layers } = reader.dims;
+      const to = isLate && handle.tier === 'disk' ? engine.cut : layers;
+      await reader.readLayers({ from: 0, to }, kv);
+      if (to < layers) {
+        rest = this.#readRest(key, handle, reader, kv);
+        rest.catch(() => undefined); // Whoever needs it is told.
+      } else this.#ready.set(key, kv);
+      return { kv, rest };
+    } catch (error) {
+      await this.#refuse(key, error);
+      return undefined;
+    } finally {
+      if (!rest) await handle.close();
+    }
+  }
+
+  async #readRest(key: string, handle: RecordHandle, reader: RecordReader, kv: ChunkKv): Promise<void> {
+    const range = { from: this.#options.engine.cut, to: kv.dims.layers };
+    try {
+      // Bytes wait here for a graph that is being run: they tell nothing of how fast they came.
+      await reader.readLayers(range, kv, false);
       this.#ready.set(key, kv);
-      return kv;
-    });
+    } catch (error) {
+      await this.#refuse(key, error);
+      throw error;
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #refuse(key: string, error: unknown): Promise<void> {
+    if (!(error instanceof RecordError)) throw error;
+    await this.#options.store.refuse(key, error.code);
   }
 
   /**
@@ -309,23 +359,14 @@ export class ChunkCaches {
     return best;
   }
 
+  /** @returns undefined where no tier has the record, or what it has cannot be used */
   async #metaOf(key: string): Promise<ChunkMeta | undefined> {
-    return this.#read(key, async (handle) => (await RecordReader.open<ChunkMeta>(handle)).meta);
-  }
-
-  /** @returns undefined also where no tier has the record, or what it has cannot be used */
-  async #read<T>(
-    key: string,
-    read: (handle: RecordHandle) => Promise<T | undefined>,
-  ): Promise<T | undefined> {
-    const { store } = this.#options;
-    const handle = await store.lookup(key);
+    const handle = await this.#options.store.lookup(key);
     if (!handle) return undefined;
     try {
-      return await read(handle);
+      return (await RecordReader.open<ChunkMeta>(handle)).meta;
     } catch (error) {
-      if (!(error instanceof RecordError)) throw error;
-      await store.refuse(key, error.code);
+      await this.#refuse(key, error);
       return undefined;
     } finally {
       await handle.close();

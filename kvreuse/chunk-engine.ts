@@ -1,11 +1,11 @@
-import type { Engine, StepOutput } from '../models/decoder/engine.js';
+import type { Engine, LayerRange, StepOutput } from '../models/decoder/engine.js';
 import type { SlotRun, Slots } from '../models/decoder/kv-slots.js';
 import { pickRows } from '../models/decoder/pick-rows.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
 import { rowMask } from './row-mask.js';
 import type { Steps } from './steps.js';
-import type { ChunkStatistics, Deviations } from './selection/selection-policy.js';
+import type { ChunkStatistics, Deviations, SelectionPolicy } from './selection/selection-policy.js';
 
 /** Rows that are computed at once, as the decoder's own prompts are. */
 const ROWS = 192;
@@ -18,6 +18,8 @@ const SINKS = 4;
 export interface PlacedKv {
   readonly piece: PlacedPiece;
   readonly kv: ChunkKv;
+  /** Until it resolves layers above the engine's last cut, of which it has one, are not there yet. Default all are there. */
+  readonly rest?: Promise<void> | undefined;
 }
 
 /** Tokens at the two ends of a chunk that an edit left as they were. */
@@ -44,12 +46,27 @@ export interface MadePiece extends PlacedKv {
 /** Positions left to the rows at a cut; `undefined` keeps all. */
 export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
 
-/** What rows of caches that are not computed anew learn of those that are. */
-interface Carry {
+/** How caches are repaired. */
+interface Repair {
   readonly caches: readonly PlacedKv[];
   readonly anew: ReadonlySet<number>;
-  /** As `SelectionPolicy.carry`. */
+  /** What rows that are not computed anew learn of those that are, as `SelectionPolicy.carry`. */
   readonly share: number;
+  readonly focus?: SelectionPolicy['focus'];
+}
+
+/** Rows at ascending positions, [width] each: embedded, or as the layers up to a cut leave them. */
+interface Rows {
+  readonly positions: readonly number[];
+  readonly hidden: Float32Array;
+}
+
+interface Work {
+  /** Caches of which some rows are computed anew. */
+  readonly repaired: readonly PlacedKv[];
+  /** Rows up to the end of the last of those. */
+  readonly first: Rows;
+  readonly rest: Rows;
 }
 
 interface AttentionStatistics {
@@ -66,6 +83,11 @@ export class ChunkEngine {
 
   constructor(engine: Engine) {
     this.#engine = engine;
+  }
+
+  /** The first layer above the last cut; 0 where there is none. */
+  get cut(): number {
+    return this.#engine.parts.at(-1)!.from;
   }
 
   /**
@@ -153,12 +175,22 @@ export class ChunkEngine {
    * @param carry as `SelectionPolicy` has it. Default 0
    * @param narrow where given: all rows are computed up to the engine's first cut, and from there on of those that caches
    * have only the ones that it returns; nothing is carried over
+   * @param focus as `SelectionPolicy` has it; the engine was opened with a cut and for masses. Default all are repaired in
+   * all layers
    */
   async *prefill(
     layout: PromptLayout,
     caches: readonly PlacedKv[],
     anew: ReadonlySet<number>,
-    { carry = 0, narrow }: { readonly carry?: number | undefined; readonly narrow?: Narrow | undefined } = {},
+    {
+      carry = 0,
+      narrow,
+      focus,
+    }: {
+      readonly carry?: number | undefined;
+      readonly narrow?: Narrow | undefined;
+      readonly focus?: SelectionPolicy['focus'];
+    } = {},
   ): Steps<Prefilled> {
     const engine = this.#engine;
     const { slots, live } = this.#placed(layout, caches);
@@ -167,7 +199,7 @@ export class ChunkEngine {
     const parts = engine.parts.length;
     if (!narrow) {
       for (const position of anew) live[position] = 0;
-      return yield* this.#computeRest(layout, slots, live, { caches, anew, share: carry });
+      return yield* this.#computeRest(layout, slots, live, { caches, anew, share: carry, focus });
     }
     const cached = live.slice();
     const deviations = slots.watch(engine.parts[0]!.to - 1, layout.tokens);
@@ -176,6 +208,7 @@ export class ChunkEngine {
       rows: (await deviations()).map((size, position) => (cached[position] === 1 ? size : 0)),
     });
     for (const position of kept) cached[position] = 0;
+    await this.#placeLate(slots, caches);
     const positions = all.filter((position) => cached[position] === 0);
     const rows = pickRows(first, engine.shape.width, positions);
     const hidden = yield* this.#compute(slots, cached, positions, rows, 1, parts);
@@ -196,10 +229,7 @@ export class ChunkEngine {
     const { layers } = this.#engine.shape;
     const { chunks } = layout;
     const count = chunks.length;
-    const groupOf = new Int32Array(layout.tokens).fill(-1);
-    chunks.forEach(({ start, tokens }, chunk) =>
-      groupOf.fill(chunk, Math.max(start, SINKS), start + tokens.length),
-    );
+    const groupOf = groupsOfPositions(chunks, layout.tokens);
     /** [tokens, chunks], means over layers. */
     const masses = new Float32Array(layout.tokens * count);
     const onStep = (step: StepOutput, positions: readonly number[]) => {
@@ -239,44 +269,97 @@ export class ChunkEngine {
     // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
     if (caches.length > 0) slots.reserve(expected);
     const live = new Uint8Array(layout.tokens);
-    for (const { piece, kv } of caches) {
-      slots.place(kv, piece.start);
+    for (const { piece, kv, rest } of caches) {
+      slots.place(rest ? layersOf(kv, { from: 0, to: this.cut }) : kv, piece.start);
       live.fill(1, piece.start, piece.start + kv.tokens);
     }
     return { slots, live };
   }
 
-  /** All rows that do not live, through all layers: those that repair caches first, and the others when it is carried over. */
+  /**
+   * All rows that do not live, through all layers: those that repair caches first, and the others when it is carried over.
+   * Where the engine has cuts, up to the last one and then above it: what caches have there may come meanwhile, and fewer
+   * of them be repaired. Rows that are computed may become fewer with depth, never more.
+   */
   async *#computeRest(
-    { ids }: PromptLayout,
+    layout: PromptLayout,
     slots: Slots,
     live: Uint8Array,
-    { caches, anew, share }: Carry,
+    { caches, anew, share, focus }: Repair,
     statistics?: AttentionStatistics,
   ): Steps<Prefilled> {
     const engine = this.#engine;
-    const positions = [...ids.keys()].filter((position) => live[position] === 0);
-    const repaired =
-      share > 0 ? caches.filter(({ piece, kv }) => isPartOf(anew, piece.start, kv.tokens)) : [];
-    const end = Math.max(0, ...repaired.map(({ piece, kv }) => piece.start + kv.tokens));
-    let last = new Float32Array(0);
-    for (const rows of [
-      positions.filter((position) => position < end),
-      positions.filter((position) => position >= end),
-    ]) {
-      if (rows.length === 0) continue;
-      const embedded = engine.embed(rows.map((position) => ids[position]!));
-      const hidden = yield* this.#compute(slots, live, rows, embedded, 0, engine.parts.length, statistics);
-      last = hidden.slice(-engine.shape.width);
-      for (const position of rows) live[position] = 1;
-      if (rows[0]! >= end) continue;
+    const repaired = share > 0 || focus ? repairedOf(caches, anew) : [];
+    const [first, rest] = repairsFirst(live, repaired);
+    const embedded = (positions: readonly number[]) => ({
+      positions,
+      hidden: engine.embed(positions.map((position) => layout.ids[position]!)),
+    });
+    let work: Work = { repaired, first: embedded(first), rest: embedded(rest) };
+    const last = engine.parts.length - 1;
+    if (last > 0) {
+      const attention = focus && new BehindAttention(layout, this.cut);
+      work = yield* this.#computeParts(
+        slots,
+        live,
+        work,
+        { from: 0, to: last },
+        { anew, share },
+        attention ?? statistics,
+      );
+      await this.#placeLate(slots, caches);
+      if (attention) work = narrowed(work, layout.chunks, focus(attention.masses), engine.shape.width);
+    }
+    work = yield* this.#computeParts(
+      slots,
+      live,
+      work,
+      { from: last, to: last + 1 },
+      { anew, share },
+      statistics,
+    );
+    const { hidden } = work.rest.positions.length > 0 ? work.rest : work.first;
+    const computed = work.first.positions.length + work.rest.positions.length;
+    return { slots, hidden: hidden.slice(-engine.shape.width), computed };
+  }
+
+  /** @param range of the engine's parts */
+  async *#computeParts(
+    slots: Slots,
+    live: Uint8Array,
+    { repaired, first, rest }: Work,
+    { from, to }: LayerRange,
+    { anew, share }: Pick<Repair, 'anew' | 'share'>,
+    statistics?: AttentionStatistics,
+  ): Steps<Work> {
+    const compute = ({ positions, hidden }: Rows) =>
+      this.#compute(slots, live, positions, hidden, from, to, statistics);
+    for (const position of first.positions) live[position] = 0;
+    const hidden = yield* compute(first);
+    for (const position of first.positions) live[position] = 1;
+    if (share > 0) {
+      const { parts } = this.#engine;
+      const layers = { from: parts[from]!.from, to: parts[to - 1]!.to };
       for (const { piece, kv } of repaired) {
         const isAnew = Array.from({ length: kv.tokens }, (_, row) => anew.has(piece.start + row));
-        await slots.carry(kv, piece.start, isAnew, share);
+        await slots.carry(kv, piece.start, isAnew, share, layers);
         yield;
       }
     }
-    return { slots, hidden: last, computed: positions.length };
+    return {
+      repaired,
+      first: { positions: first.positions, hidden },
+      rest: { positions: rest.positions, hidden: yield* compute(rest) },
+    };
+  }
+
+  /** What caches have above the engine's last cut, of those that did not have it yet. */
+  async #placeLate(slots: Slots, caches: readonly PlacedKv[]): Promise<void> {
+    for (const { piece, kv, rest } of caches) {
+      if (!rest) continue;
+      await rest;
+      slots.place(layersOf(kv, { from: this.cut, to: kv.dims.layers }), piece.start, this.cut);
+    }
   }
 
   /** Computes rows at ascending positions; each sees what lives before it. @returns what the last part put out */
@@ -338,10 +421,81 @@ function packsOf(chunks: readonly (readonly number[])[]): (readonly number[])[][
   return packs;
 }
 
+/** Caches of which some rows are computed anew, and some not. */
+function repairedOf(caches: readonly PlacedKv[], anew: ReadonlySet<number>): PlacedKv[] {
+  return caches.filter(({ piece, kv }) => isPartOf(anew, piece.start, kv.tokens));
+}
+
+/** Positions that do not live: up to the end of the last of `repaired`, and after it. */
+function repairsFirst(live: Uint8Array, repaired: readonly PlacedKv[]): readonly [number[], number[]] {
+  const end = Math.max(0, ...repaired.map(({ piece, kv }) => piece.start + kv.tokens));
+  const positions = [...live.keys()].filter((position) => live[position] === 0);
+  return [positions.filter((position) => position < end), positions.filter((position) => position >= end)];
+}
+
+/** Without the rows that repair other chunks than `focused`: what their caches have above a cut is as it was. */
+function narrowed(
+  { repaired, first, rest }: Work,
+  chunks: readonly PlacedPiece[],
+  focused: readonly number[],
+  width: number,
+): Work {
+  const starts = new Set(focused.map((chunk) => chunks[chunk]!.start));
+  const left = repaired.filter(({ piece: { start } }) => !starts.has(start));
+  const isKept = (position: number) =>
+    !left.some(({ piece: { start }, kv }) => position >= start && position < start + kv.tokens);
+  const rows = [...first.positions.keys()].filter((row) => isKept(first.positions[row]!));
+  return {
+    repaired: repaired.filter((cache) => !left.includes(cache)),
+    first: {
+      positions: rows.map((row) => first.positions[row]!),
+      hidden: pickRows(first.hidden, width, rows),
+    },
+    rest,
+  };
+}
+
+/** What the rows behind a prompt's last chunk look at. */
+class BehindAttention implements AttentionStatistics {
+  readonly groupOf: Int32Array;
+  readonly count: number;
+  /** [layers][chunks], sums over those rows. */
+  readonly masses: number[][];
+  readonly #behind: number;
+
+  constructor({ chunks, tokens }: PromptLayout, layers: number) {
+    this.groupOf = groupsOfPositions(chunks, tokens);
+    this.count = chunks.length;
+    this.masses = Array.from({ length: layers }, () => chunks.map(() => 0));
+    this.#behind = Math.max(0, ...chunks.map(({ start, tokens: { length } }) => start + length));
+  }
+
+  readonly onStep = ({ masses }: StepOutput, positions: readonly number[]): void => {
+    let row = 0;
+    for (const part of masses)
+      for (let at = 0; at < part.length; at += this.count, row++) {
+        if (positions[row % positions.length]! < this.#behind) continue;
+        const layer = this.masses[Math.floor(row / positions.length)]!;
+        for (let chunk = 0; chunk < this.count; chunk++) layer[chunk]! += part[at + chunk]!;
+      }
+  };
+}
+
 /** Whether some of the positions are in a set, and some not. */
 function isPartOf(set: ReadonlySet<number>, start: number, count: number): boolean {
   const positions = Array.from({ length: count }, (_, i) => start + i);
   return positions.some((position) => set.has(position)) && !positions.every((position) => set.has(position));
+}
+
+/** Views. */
+function layersOf({ dims, tokens, keys, values }: ChunkKv, { from, to }: LayerRange): ChunkKv {
+  const size = dims.kvHeads * tokens * dims.headSize;
+  return {
+    dims: { ...dims, layers: to - from },
+    tokens,
+    keys: keys.subarray(from * size, to * size),
+    values: values.subarray(from * size, to * size),
+  };
 }
 
 function rowsOf({ dims, tokens, keys, values }: ChunkKv, from: number, to: number): ChunkKv {
@@ -383,6 +537,15 @@ function statisticsOf(chunks: readonly PlacedPiece[], masses: Float32Array, coun
     intra: own.reduce((sum, row) => sum + row[earlier.length]!, 0),
     tokenInter: own.map((row) => row.subarray(0, earlier.length).reduce((sum, mass) => sum + mass, 0)),
   };
+}
+
+/** The chunk of each position, -1 where attention to it is not counted. */
+function groupsOfPositions(chunks: readonly PlacedPiece[], tokens: number): Int32Array {
+  const groupOf = new Int32Array(tokens).fill(-1);
+  chunks.forEach(({ start, tokens: { length } }, chunk) =>
+    groupOf.fill(chunk, Math.max(start, SINKS), start + length),
+  );
+  return groupOf;
 }
 
 /** [capacity + rows, groups], 1 where a slot or row is of a group; a slot is at its position. */

@@ -14,6 +14,7 @@ import { degradeRecord } from './chunk-record.js';
 import { codecNamed } from './codecs/codec-named.js';
 import { KeptGate } from './kept-gate.js';
 import { policyNamed, type PolicySettings } from './selection/policy-named.js';
+import type { SelectionPolicy } from './selection/selection-policy.js';
 import { ChunkStore } from './store/chunk-store.js';
 import type { ChunkStoreOptions } from './store/chunk-store-options.js';
 
@@ -39,13 +40,18 @@ export type ChunkQuestion =
 
 /** Layers that CacheBlend looks at before it chooses rows. */
 const FIRST_LAYERS = 2;
+/**
+ * Share of the layers after which most questions have found the chunks that they look at (Cache-Craft, section 2.4), and
+ * below which layers are read before the computing begins.
+ */
+const LOWER = 0.4;
 
 /** Reads prompts from caches of their chunks, in the decoder's thread. */
 export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
   const policy = policyNamed(settings.policy);
   return {
     engine: ({ layers }) => ({
-      cuts: policy.selectByDeviation ? [Math.min(FIRST_LAYERS, layers - 1)] : [],
+      cuts: cutOf(policy, layers, settings.disk !== undefined),
       masses: policy.versions === 'in-context',
     }),
     async make({ folder, precision, checkpoint, engine, template }: ReaderParts): Promise<PromptReader> {
@@ -94,6 +100,19 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
       };
     },
   };
+}
+
+/**
+ * Where rows are held back: for what a policy wants to see before it goes on, or for layers that come from a disk while those
+ * below are computed. None where there are too few.
+ */
+export function cutOf(
+  { selectByDeviation, focus }: SelectionPolicy,
+  layers: number,
+  isOnDisk = false,
+): number[] {
+  const cut = selectByDeviation ? FIRST_LAYERS : focus || isOnDisk ? Math.round(LOWER * layers) : 0;
+  return cut > 0 && layers > 1 ? [Math.min(cut, layers - 1)] : [];
 }
 
 async function answer(store: ChunkStore, caches: ChunkCaches, question: ChunkQuestion): Promise<unknown> {

@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
+import type { LayerRange } from '../models/decoder/engine.js';
 import { validate } from '../settings/validate.js';
 import type { ChunkKv, KvDims } from './chunk-kv.js';
 import { CODEC_NAMES, codecNamed } from './codecs/codec-named.js';
@@ -45,9 +46,10 @@ export interface RecordSource {
   readonly bytes: number;
   /**
    * Bytes `start` to `end`, exclusive; they are not changed.
+   * @param isTimed whether it tells how fast they come: not where the reader may be busy when they do. Default true
    * @returns undefined where the record cannot be read any more
    */
-  read(start: number, end: number): Promise<Uint8Array | undefined>;
+  read(start: number, end: number, isTimed?: boolean): Promise<Uint8Array | undefined>;
 }
 
 /** A record in memory; what is read of it are views. */
@@ -162,7 +164,7 @@ export function degradeRecord(bytes: Uint8Array): Uint8Array | undefined {
   return joined({ codec: degraded.codec.name, dims, meta }, fewer);
 }
 
-/** Reads a record a layer at a time. */
+/** Reads a record's layers. */
 export class RecordReader<Meta extends RecordMeta = RecordMeta> {
   readonly #source: RecordSource;
   readonly #header: Header<Meta>;
@@ -200,33 +202,44 @@ export class RecordReader<Meta extends RecordMeta = RecordMeta> {
   }
 
   /**
-   * @param into of the record's kvHeads, tokens and headSize
+   * Layers `from` to `to`, exclusive, in one read.
+   * @param into of the record's sizes
+   * @param isTimed as `RecordSource.read` has it. Default true
    * @throws RecordError `truncated`, `damaged`
-   * @throws RangeError where there is no such layer, or `into` has other sizes
+   * @throws RangeError where there are no such layers, or `into` has other sizes
    */
-  async readLayer(layer: number, into: LayerKv): Promise<void> {
-    const place = this.#header.layers[layer];
-    const { kvHeads, headSize } = this.dims;
-    if (!place) throw new RangeError(`layer ${layer} of a record of ${this.dims.layers}`);
-    if (into.kvHeads !== kvHeads || into.tokens !== this.tokens || into.headSize !== headSize)
+  async readLayers({ from, to }: LayerRange, into: ChunkKv, isTimed = true): Promise<void> {
+    const { layers, codec } = this.#header;
+    const places = layers.slice(from, to);
+    const [first, last] = [places[0], places.at(-1)];
+    if (!first || !last || places.length !== to - from)
+      throw new RangeError(`layers ${from} to ${to} of a record of ${layers.length}`);
+    const { dims, tokens } = this;
+    if (into.tokens !== tokens || JSON.stringify(into.dims) !== JSON.stringify(dims))
       throw new RangeError(
-        `[${into.kvHeads}, ${into.tokens}, ${into.headSize}] is no place for a layer of ` +
-          `[${kvHeads}, ${this.tokens}, ${headSize}]`,
+        `${into.tokens} tokens of ${JSON.stringify(into.dims)} are no place for ${tokens} of ${JSON.stringify(dims)}`,
       );
-    const bytes = await read(this.#source, place.start, place.end);
-    this.#header.codec.decodeLayer(checkedLayer(bytes, place, layer), into);
+    const bytes = await read(this.#source, first.start, last.end, isTimed);
+    places.forEach((place, i) => {
+      const layer = bytes.subarray(place.start - first.start, place.end - first.start);
+      codec.decodeLayer(checkedLayer(layer, place, from + i), layerOf(into, from + i));
+    });
+  }
+
+  /** Room for all layers. */
+  room(): ChunkKv {
+    const { dims, tokens } = this;
+    const numbers = dims.layers * dims.kvHeads * tokens * dims.headSize;
+    return { dims, tokens, keys: new Float32Array(numbers), values: new Float32Array(numbers) };
   }
 
   /**
    * @param into of the record's sizes. Default new memory
    * @throws RecordError `truncated`, `damaged`
    */
-  async readAll(into?: ChunkKv): Promise<ChunkKv> {
-    const { dims, tokens } = this;
-    const numbers = dims.layers * dims.kvHeads * tokens * dims.headSize;
-    const kv = into ?? { dims, tokens, keys: new Float32Array(numbers), values: new Float32Array(numbers) };
-    for (let layer = 0; layer < dims.layers; layer++) await this.readLayer(layer, layerOf(kv, layer));
-    return kv;
+  async readAll(into = this.room()): Promise<ChunkKv> {
+    await this.readLayers({ from: 0, to: this.dims.layers }, into);
+    return into;
   }
 }
 
@@ -346,8 +359,8 @@ function checkedLayer(bytes: Uint8Array, place: LayerPlace, layer: number): Uint
   return bytes.subarray(0, place.bytes);
 }
 
-async function read(source: RecordSource, start: number, end: number): Promise<Uint8Array> {
-  const bytes = await source.read(start, end);
+async function read(source: RecordSource, start: number, end: number, isTimed = true): Promise<Uint8Array> {
+  const bytes = await source.read(start, end, isTimed);
   if (!bytes)
     throw new RecordError('truncated', 'the record cannot be read any more; compute the chunk again');
   if (bytes.length !== end - start) throw truncated(start + bytes.length, end);

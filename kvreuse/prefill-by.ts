@@ -12,7 +12,7 @@ export type KnownChunk = CachedChunk & PlacedKv;
  */
 export async function* prefillBy(
   engine: ChunkEngine,
-  { select, selectByDeviation, versions, carry }: SelectionPolicy,
+  { select, selectByDeviation, versions, carry, focus }: SelectionPolicy,
   layout: PromptLayout,
   prefix: PlacedKv | undefined,
   chunks: readonly KnownChunk[],
@@ -26,17 +26,16 @@ export async function* prefillBy(
       anew.add(position);
   });
   const caches = prefix ? [prefix, ...chunks] : chunks;
-  if (versions === 'in-context') {
-    const unknown = layout.pieces.filter((piece) => piece.kind !== 'link' && !usable.has(piece));
+  const unknown = layout.pieces.filter((piece) => piece.kind !== 'link' && !usable.has(piece));
+  if (versions === 'in-context' && unknown.length > 0)
     return { ...(yield* engine.prefillWithStatistics(layout, caches, anew, unknown, carry)), anew };
-  }
   const narrow: Narrow | undefined =
     selectByDeviation &&
     ((deviations) => {
       for (const position of selectByDeviation(chunks, deviations).flat()) anew.add(position);
       return anew;
     });
-  const prompt = yield* engine.prefill(layout, caches, anew, { carry, narrow });
+  const prompt = yield* engine.prefill(layout, caches, anew, { carry, narrow, focus });
   return { ...prompt, anew, made: [] };
 }
 

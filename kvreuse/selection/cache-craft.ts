@@ -10,7 +10,15 @@ export interface CacheCraftOptions {
   readonly whole?: number;
   /** As `SelectionPolicy` has it; 0 is the paper's. Default 0.75. */
   readonly carry?: number;
+  /**
+   * Whether chunks that the question does not look at in the lower layers are repaired in those alone (section 2.4).
+   * Default no.
+   */
+  readonly focus?: boolean;
 }
+
+/** Layers in which the chunks that the question looks at must have been the same. */
+const SETTLED = 3;
 
 /**
  * As many rows of a chunk as what stood before it mattered and is gone, those first that looked there most (Agarwal et
@@ -23,15 +31,19 @@ export function cacheCraft({
   floor = 0.15,
   whole = 0.6,
   carry = 0.75,
+  focus = false,
 }: CacheCraftOptions = {}): SelectionPolicy {
   positive('cacheCraft.alpha', alpha);
   positive('cacheCraft.floor', floor, 1);
   positive('cacheCraft.whole', whole, 1);
   if (carry !== 0) positive('cacheCraft.carry', carry, 1);
   return {
-    name: carry === 0 ? `cachecraft-${alpha}` : `cachecraft-carry-${carry}-${alpha}`,
+    name: ['cachecraft', ...(carry === 0 ? [] : ['carry', carry]), ...(focus ? ['focus'] : []), alpha].join(
+      '-',
+    ),
     versions: 'in-context',
     carry,
+    ...(focus && { focus: focusedChunks }),
     select: (chunks) =>
       chunks.map((chunk) => {
         const { piece, statistics } = chunk;
@@ -47,6 +59,24 @@ export function cacheCraft({
           .map((row) => piece.start + row);
       }),
   };
+}
+
+/**
+ * The chunks above the widest gap of the attention summed over layers, where the last layers agree on them; all where they
+ * do not.
+ */
+function focusedChunks(masses: readonly (readonly number[])[]): readonly number[] {
+  const chunks = [...(masses[0] ?? []).keys()];
+  const sums = chunks.map(() => 0);
+  const sets = masses.map((layer) => {
+    layer.forEach((mass, chunk) => (sums[chunk]! += mass));
+    const order = [...chunks].sort((a, b) => sums[b]! - sums[a]! || a - b);
+    const gaps = order.slice(1).map((chunk, i) => sums[order[i]!]! - sums[chunk]!);
+    return order.slice(0, gaps.indexOf(Math.max(...gaps)) + 1).sort((a, b) => a - b);
+  });
+  const last = sets.slice(-SETTLED);
+  const isSettled = last.length === SETTLED && new Set(last.map(String)).size === 1;
+  return isSettled && chunks.length > 1 ? last[0]! : chunks;
 }
 
 /** Cache fix overhead (equation 12): the share of a chunk that is to be computed anew. */

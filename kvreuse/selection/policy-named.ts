@@ -22,6 +22,7 @@ export const policySchema = z.discriminatedUnion(
       floor: share,
       whole: share,
       carry: z.number().min(0, 'give 0 or more').max(1, 'give 1 at most').optional(),
+      focus: z.boolean().optional(),
     }),
   ],
   'give { name } of full, none, legolink, cacheblend or cachecraft',

@@ -43,6 +43,12 @@ export interface SelectionPolicy {
    * between 0 and 1, where a policy does not select by deviation. Default 0.
    */
   readonly carry?: number;
+  /**
+   * Where a policy repairs what the question does not look at in the lower layers alone: of the cached chunks, in order, those
+   * that are repaired in all. Layers below the engine's last cut are asked; where a chunk is computed whole, all are repaired.
+   * @param masses [layers][chunks], the attention that what stands behind the last chunk pays to each
+   */
+  readonly focus?: (masses: readonly (readonly number[])[]) => readonly number[];
   /** Positions to compute, of each chunk; `whole`: all of them, the chunk's cache is of no use here. */
   readonly select: (chunks: readonly CachedChunk[]) => readonly (readonly number[] | 'whole')[];
   /**

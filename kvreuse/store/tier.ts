@@ -10,9 +10,10 @@ export interface RecordHandle {
   readonly tier: Tier;
   /**
    * Bytes `start` to `end`, exclusive. Those of the memory tier are a view, not to be changed, and valid until `close`.
+   * @param isTimed whether the tier's speed is measured by it. Default true
    * @returns undefined where the record cannot be read any more, or has no such bytes: compute it instead
    */
-  read(start: number, end: number): Promise<Uint8Array | undefined>;
+  read(start: number, end: number, isTimed?: boolean): Promise<Uint8Array | undefined>;
   /** May be called again. */
   close(): Promise<void>;
 }

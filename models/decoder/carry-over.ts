@@ -1,3 +1,4 @@
+import type { LayerRange } from './engine.js';
 import type { TokensKv } from './kv-slots.js';
 import type { DecoderShape } from './shape.js';
 
@@ -7,11 +8,12 @@ import type { DecoderShape } from './shape.js';
  * @param now as they are in a prompt, keys not rotated; changed in place
  */
 export function carryOver(
-  { layers, kvHeads, headSize }: DecoderShape,
+  { kvHeads, headSize }: DecoderShape,
   old: TokensKv,
   now: TokensKv,
   isAnew: readonly boolean[],
   share: number,
+  { from, to }: LayerRange,
 ): void {
   const { tokens } = old;
   const count = isAnew.filter(Boolean).length;
@@ -19,7 +21,7 @@ export function carryOver(
   const mean = new Float64Array(headSize);
   for (const name of ['keys', 'values'] as const) {
     const [before, after] = [old[name], now[name]];
-    for (let head = 0; head < layers * kvHeads; head++) {
+    for (let head = from * kvHeads; head < to * kvHeads; head++) {
       const start = head * tokens * headSize;
       mean.fill(0);
       for (let row = 0, at = start; row < tokens; row++, at += headSize)

@@ -5,6 +5,7 @@ import { encodeRotateKeys } from '../../kernels/rotate-keys.js';
 import { encodeRowDeviation } from '../../kernels/row-deviation.js';
 import { encodeScatterRows } from '../../kernels/scatter-rows.js';
 import { carryOver } from './carry-over.js';
+import type { LayerRange } from './engine.js';
 import { placesFrom, type SlotRun, type Slots, type StepKv, type TokensKv } from './kv-slots.js';
 import type { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
@@ -150,16 +151,22 @@ export class GpuSlots implements Slots {
     [this.#keys, this.#values, this.#capacity] = [keys, values, capacity];
   }
 
-  place(kv: TokensKv, start: number): void {
-    this.#place(kv, start, (commands) => this.#chunks.get(kv, commands));
+  place(kv: TokensKv, start: number, layer = 0): void {
+    this.#place(kv, start, layer, (commands) => this.#chunks.get(kv, commands));
     this.#chunks.trim();
   }
 
-  async carry(old: TokensKv, start: number, isAnew: readonly boolean[], share: number): Promise<void> {
+  async carry(
+    old: TokensKv,
+    start: number,
+    isAnew: readonly boolean[],
+    share: number,
+    layers: LayerRange,
+  ): Promise<void> {
     const now = await this.read(start, old.tokens, start);
-    carryOver(this.#shape, old, now, isAnew, share);
+    carryOver(this.#shape, old, now, isAnew, share, layers);
     // No other prompt has it so: nothing to keep on the GPU.
-    this.#place(now, start, (commands) => ({
+    this.#place(now, start, 0, (commands) => ({
       keys: commands.upload(now.keys),
       values: commands.upload(now.values),
     }));
@@ -167,12 +174,14 @@ export class GpuSlots implements Slots {
 
   /** @param upload has them on the GPU, for as long as the commands last at least */
   #place(
-    { tokens }: TokensKv,
+    { tokens, keys }: TokensKv,
     start: number,
+    from: number,
     upload: (commands: Commands) => { readonly keys: GpuArray; readonly values: GpuArray },
   ): void {
     if (tokens === 0) return;
-    const { layers, kvHeads, headSize } = this.#shape;
+    const { kvHeads, headSize } = this.#shape;
+    const layers = keys.length / (kvHeads * tokens * headSize);
     this.reserve(start + tokens);
     const positions = placesFrom(start, tokens);
     const { cos, sin } = this.#rope.rotation(positions);
@@ -188,8 +197,8 @@ export class GpuSlots implements Slots {
     );
     const places = commands.upload(Uint32Array.from(positions));
     for (let layer = 0; layer < layers; layer++) {
-      this.#scatter(commands, turned, this.#keys[layer]!, places, tokens, layer);
-      this.#scatter(commands, chunk.values, this.#values[layer]!, places, tokens, layer);
+      this.#scatter(commands, turned, this.#keys[from + layer]!, places, tokens, layer);
+      this.#scatter(commands, chunk.values, this.#values[from + layer]!, places, tokens, layer);
     }
     this.#finish(commands);
     this.#length = Math.max(this.#length, start + tokens);

@@ -1,3 +1,4 @@
+import type { LayerRange } from './engine.js';
 import { Rope } from './rope.js';
 import { Scratch } from './scratch.js';
 import type { DecoderShape } from './shape.js';
@@ -30,16 +31,26 @@ export interface Slots {
   put(kv: readonly StepKv[], runs: readonly SlotRun[], rows: number): void;
   /** Makes room for so many slots at once. */
   reserve(slots: number): void;
-  /** Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers. */
-  place(kv: TokensKv, start: number): void;
+  /**
+   * Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers.
+   * @param layer the first of those that `kv` has. Default 0
+   */
+  place(kv: TokensKv, start: number, layer?: number): void;
   /**
    * Moves placed tokens, but for those that were computed anew since, by `share` of what these have changed by: a mean over
    * them of each number of each head, of keys before their rotation. What stands before some tokens changes most of them
    * alike.
    * @param old what was placed from `start` on
    * @param isAnew a token each
+   * @param layers those that are moved
    */
-  carry(old: TokensKv, start: number, isAnew: readonly boolean[], share: number): Promise<void>;
+  carry(
+    old: TokensKv,
+    start: number,
+    isAnew: readonly boolean[],
+    share: number,
+    layers: LayerRange,
+  ): Promise<void>;
   /** What stands in slots from `start` on, whose keys were rotated to `position` and those after it. */
   read(start: number, count: number, position: number): Promise<TokensKv>;
   /**
@@ -168,14 +179,20 @@ export class KvSlots implements Slots {
     this.#capacity = capacity;
   }
 
-  place({ tokens, keys, values }: TokensKv, start: number): void {
+  place({ tokens, keys, values }: TokensKv, start: number, layer = 0): void {
     const into = this.#memory.turned.take(keys.length);
     const turned = this.#rope.turned(keys, placesFrom(start, tokens), false, into);
-    this.put([{ from: 0, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
+    this.put([{ from: layer, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
   }
 
-  carry(old: TokensKv, start: number, isAnew: readonly boolean[], share: number): Promise<void> {
-    const { layers, kvHeads, headSize } = this.#shape;
+  carry(
+    old: TokensKv,
+    start: number,
+    isAnew: readonly boolean[],
+    share: number,
+    { from, to }: LayerRange,
+  ): Promise<void> {
+    const { kvHeads, headSize } = this.#shape;
     const { tokens } = old;
     const positions = placesFrom(start, tokens);
     const [there, back] = [this.#rope.rotation(positions), this.#rope.unrotation(positions)];
@@ -184,7 +201,7 @@ export class KvSlots implements Slots {
     if (anew.length === 0) return Promise.resolve();
     const pairs = headSize / 2;
     const mean = new Float64Array(headSize);
-    for (let layer = 0; layer < layers; layer++)
+    for (let layer = from; layer < to; layer++)
       for (let head = 0; head < kvHeads; head++) {
         const [keys, values] = [this.keys(layer), this.values(layer)];
         const slots = (head * this.#capacity + start) * headSize;

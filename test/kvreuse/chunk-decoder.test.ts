@@ -91,6 +91,7 @@ describe('a decoder that keeps chunks', () => {
     [{ name: 'cacheblend', share: 0.2 }, 0.9],
     [{ name: 'cachecraft', alpha: 0.5 }, 0.9],
     [{ name: 'cachecraft', alpha: 0.5, carry: 0 }, 0.9],
+    [{ name: 'cachecraft', alpha: 0.5, focus: true }, 0.9],
   ] as const)('repairs by policy %j', async (policy, least) => {
     const decoder = await load({ policy });
     await ask(decoder, [0, 1, 2]);

@@ -121,6 +121,83 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     for (const carried of said.slice(1)) expect(largest(carried, said[0]!)).toBeGreaterThan(1e-3);
   });
 
+  test('repairs above the cut those chunks alone that it is told, by the attention of what stands behind them', async () => {
+    const { decoder, engine } = await open(name, { cuts: [1], masses: true });
+    const { layers, kvHeads, headSize } = decoder.shape;
+    const caches = await cachesOf(engine, LAYOUT);
+    const anew = new Set(LAYOUT.chunks.flatMap(({ start }) => [start, start + 3, start + 4]));
+    const told: (readonly (readonly number[])[])[] = [];
+    const focused = (chunks: readonly number[], carry: number) => {
+      const focus = (masses: readonly (readonly number[])[]) => {
+        told.push(masses);
+        return chunks;
+      };
+      return finish(engine.prefill(LAYOUT, caches, anew, { carry, focus }));
+    };
+    for (const carry of [0, 1]) {
+      const all = await finish(engine.prefill(LAYOUT, caches, anew, { carry }));
+      const every = await focused([0, 1, 2], carry);
+      expect(largest(every.hidden, all.hidden)).toBeLessThan(1e-5);
+      expect(every.computed).toBe(all.computed);
+
+      const one = await focused([1], carry);
+      expect(one.computed).toBe(all.computed - 6);
+      for (const [i, { piece, kv }] of caches.slice(1).entries()) {
+        const [now, repaired] = [
+          await one.slots.read(piece.start, kv.tokens, piece.start),
+          await all.slots.read(piece.start, kv.tokens, piece.start),
+        ];
+        const below = kvHeads * kv.tokens * headSize;
+        const above = (values: Float32Array) => values.subarray(below, layers * below);
+        expect(largest(now.values.subarray(0, below), repaired.values.subarray(0, below))).toBeLessThan(1e-5);
+        const isAsBefore = largest(above(now.values), above(kv.values)) < 1e-6;
+        expect(isAsBefore).toBe(i !== 1);
+      }
+    }
+    for (const layer of told.flat()) {
+      expect(layer).toHaveLength(3);
+      for (const mass of layer) expect(mass).toBeGreaterThan(0);
+      // The last link has six rows, which also look at the prefix and at each other.
+      expect(layer.reduce((sum, mass) => sum + mass, 0)).toBeLessThan(6);
+    }
+  });
+
+  test('takes layers above the cut that come while those below are computed', async () => {
+    const { decoder, engine } = await open(name, { cuts: [1], masses: true });
+    const { kvHeads, headSize } = decoder.shape;
+    const caches = await cachesOf(engine, LAYOUT);
+    const anew = new Set(LAYOUT.chunks.flatMap(({ start }) => [start, start + 3]));
+    const late = (fails?: Error): PlacedKv[] =>
+      caches.map(({ piece, kv }) => {
+        const below = kvHeads * kv.tokens * headSize;
+        const only = (numbers: Float32Array) => numbers.map((number, i) => (i < below ? number : NaN));
+        const coming = { ...kv, keys: only(kv.keys), values: only(kv.values) };
+        const rest = new Promise<void>((resolve, reject) =>
+          setTimeout(() => {
+            coming.keys.set(kv.keys);
+            coming.values.set(kv.values);
+            if (fails) reject(fails);
+            else resolve();
+          }, 20),
+        );
+        rest.catch(() => undefined);
+        return { piece, kv: coming, rest };
+      });
+    const ways = [{}, { carry: 0.5 }, { narrow: () => anew }, { carry: 1, focus: () => [2] }];
+    for (const way of ways) {
+      const wanted = await finish(engine.prefill(LAYOUT, caches, anew, way));
+      expect((await finish(engine.prefill(LAYOUT, late(), anew, way))).hidden).toEqual(wanted.hidden);
+      const failure = new Error('gone');
+      await expect(finish(engine.prefill(LAYOUT, late(failure), anew, way))).rejects.toBe(failure);
+    }
+    const [, piece] = LAYOUT.chunks;
+    const known = (placed: PlacedKv[]) => placed.filter((cache) => cache.piece !== piece);
+    const wanted = await finish(engine.prefillWithStatistics(LAYOUT, known(caches), anew, [piece!]));
+    const given = await finish(engine.prefillWithStatistics(LAYOUT, known(late()), anew, [piece!]));
+    expect(given.made).toEqual(wanted.made);
+    expect(given.hidden).toEqual(wanted.hidden);
+  });
+
   test('computes a chunk among others from caches as in the whole prompt, with what attention told', async () => {
     const { engine } = await open(name, { masses: true });
     const all = await finish(engine.prefillWithStatistics(LAYOUT, [], new Set(), LAYOUT.chunks));

@@ -105,25 +105,25 @@ describe('a record', () => {
     const reader = await RecordReader.open(source);
     expect(reads).toEqual([[0, 4096]]);
     const numbers = kv.keys.length / LAYERS;
-    for (const layer of [2, 0]) {
-      const into = {
-        kvHeads: 2,
-        tokens: 33,
-        headSize: 8,
-        keys: new Float32Array(numbers),
-        values: new Float32Array(numbers),
-      };
-      await reader.readLayer(layer, into);
-      expect(into.keys).toEqual(kv.keys.subarray(layer * numbers, (layer + 1) * numbers));
-      expect(into.values).toEqual(kv.values.subarray(layer * numbers, (layer + 1) * numbers));
+    const into = reader.room();
+    for (const [from, to] of [
+      [1, 3],
+      [0, 1],
+    ] as const) {
+      await reader.readLayers({ from, to }, into);
+      for (const what of ['keys', 'values'] as const) {
+        const range = [from * numbers, to * numbers] as const;
+        expect(into[what].subarray(...range)).toEqual(kv[what].subarray(...range));
+      }
+      // What was not asked for was not touched.
+      if (from > 0) expect(into.keys.subarray(0, numbers).every((key) => key === 0)).toBe(true);
     }
     expect(reads).toHaveLength(3);
     for (const [start] of reads) expect(start % 64).toBe(0);
-    const other = { ...syntheticLayer(1, 66, 8) };
-    await expect(reader.readLayer(0, other)).rejects.toThrow(
-      '[1, 66, 8] is no place for a layer of [2, 33, 8]',
+    await expect(reader.readLayers({ from: 0, to: 1 }, chunk(34))).rejects.toThrow('34 tokens of');
+    await expect(reader.readLayers({ from: 2, to: 4 }, into)).rejects.toThrow(
+      'layers 2 to 4 of a record of 3',
     );
-    await expect(reader.readLayer(3, other)).rejects.toThrow('layer 3 of a record of 3');
   });
 
   test('has a header of any length', async () => {

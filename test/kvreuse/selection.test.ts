@@ -102,6 +102,21 @@ describe('selection policies', () => {
     expect(cacheCraft({ alpha: 2 }).select([chunk(5, 3, gone)])).toEqual(['whole']);
   });
 
+  test('Cache-Craft repairs in all layers what the question has come to look at', () => {
+    const { focus, name } = cacheCraft({ focus: true });
+    expect(name).toBe('cachecraft-carry-0.75-focus-0.25');
+    const layers = (...each: number[][]) => each;
+    expect(focus!(layers([1, 2, 3], [1, 9, 1], [0, 9, 2], [1, 9, 0], [0, 9, 1]))).toEqual([1]);
+    expect(focus!(layers([0, 5, 0, 5], [0, 5, 1, 4], [1, 5, 0, 5], [0, 5, 0, 5]))).toEqual([1, 3]);
+    // In the last three layers it was first the one and then the other.
+    expect(focus!(layers([9, 0, 0], [0, 2, 0], [0, 3, 0], [0, 20, 0]))).toEqual([0, 1, 2]);
+    // Nothing was seen yet, or there is nothing to choose.
+    expect(focus!(layers([1, 2, 9]))).toEqual([0, 1, 2]);
+    expect(focus!(layers([3], [3], [3]))).toEqual([0]);
+    expect(focus!([])).toEqual([]);
+    expect(cacheCraft().focus).toBeUndefined();
+  });
+
   test("Cache-Craft carries its repair over; with nothing carried it has the paper's name", () => {
     expect(cacheCraft()).toMatchObject({ name: 'cachecraft-carry-0.75-0.25', carry: 0.75 });
     expect(cacheCraft({ carry: 0 })).toMatchObject({ name: 'cachecraft-0.25', carry: 0 });

@@ -29,8 +29,9 @@ describe.each(['llama', 'yarn'])('slots of %s', (name) => {
     const slots = new KvSlots(shape);
     slots.place(now, START);
     for (const share of [0.5, 1]) {
-      await slots.carry(old!, START, isAnew, share);
-      carryOver(shape, old!, now, isAnew, share);
+      await slots.carry(old!, START, isAnew, share, { from: 0, to: 1 });
+      await slots.carry(old!, START, isAnew, share, { from: 1, to: shape.layers });
+      carryOver(shape, old!, now, isAnew, share, { from: 0, to: shape.layers });
       const read = await slots.read(START, TOKENS, START);
       for (const what of ['keys', 'values'] as const)
         read[what].forEach((value, i) => {
@@ -39,7 +40,7 @@ describe.each(['llama', 'yarn'])('slots of %s', (name) => {
     }
     const moved = now.values.filter((value, i) => value !== old!.values[i]).length;
     expect(moved).toBe(size);
-    await slots.carry(old!, START, new Array<boolean>(TOKENS).fill(false), 1);
+    await slots.carry(old!, START, new Array<boolean>(TOKENS).fill(false), 1, { from: 0, to: shape.layers });
     expect((await slots.read(START, TOKENS, START)).values.every(Number.isFinite)).toBe(true);
   });
 });
