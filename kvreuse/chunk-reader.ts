@@ -93,7 +93,7 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
           const layout = chatLayout(template(), input.messages);
           return layout.chunks.length === 0
             ? undefined
-            : { tokens: layout.tokens, steps: caches.prefill(layout) };
+            : { tokens: layout.ids, steps: caches.prefill(layout) };
         },
         ask: (question) => answer(store, caches, question as ChunkQuestion),
         close: () => store.close(),

@@ -112,9 +112,11 @@ export class GpuSlots implements Slots {
   }
 
   put(kv: readonly GpuStepKv[], runs: readonly SlotRun[], rows: number): void {
-    const slots = new Uint32Array(rows);
+    const end = Math.max(this.#length, ...runs.map(({ slot, count }) => slot + count));
+    // Rows that no run has go where nothing is yet.
+    const slots = Uint32Array.from({ length: rows }, (_, row) => end + row);
     for (const { row, slot, count } of runs) for (let i = 0; i < count; i++) slots[row + i] = slot + i;
-    this.reserve(Math.max(this.#length, ...runs.map(({ slot, count }) => slot + count)));
+    this.reserve(Math.max(...slots) + 1);
     const commands = this.#gpu.begin();
     const places = commands.upload(slots);
     for (const { from, layers, keys, values } of kv)
@@ -124,7 +126,7 @@ export class GpuSlots implements Slots {
       }
     this.#finish(commands);
     for (const each of kv) each.dispose();
-    this.#length = Math.max(this.#length, ...runs.map(({ slot, count }) => slot + count));
+    this.#length = end;
   }
 
   reserve(slots: number): void {

@@ -26,7 +26,7 @@ export interface Slots {
   append(kv: readonly StepKv[], rows: number): void;
   /**
    * Puts runs of rows into slots, whatever is there; slots up to the last one put count as in use.
-   * @param rows of `kv`, in all
+   * @param rows of `kv`, in all; those that no run has are left out
    */
   put(kv: readonly StepKv[], runs: readonly SlotRun[], rows: number): void;
   /** Makes room for so many slots at once. */

@@ -12,6 +12,7 @@ import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
 import { bytesAToken, type KvSlots, type Slots } from './kv-slots.js';
 import { LambdaWindow } from './lambda-window.js';
 import { openEngine, type DeviceChoice } from './open-engine.js';
+import { promptLookup } from './prompt-lookup.js';
 import { Sampler } from './sampler.js';
 import type { DecoderShape } from './shape.js';
 import { TextStream } from './text-stream.js';
@@ -49,7 +50,7 @@ export interface PromptReader {
 
 /** A prompt that is being read: a step of the graph each time it is asked for more. */
 export interface Reading {
-  readonly tokens: number;
+  readonly tokens: readonly number[];
   readonly steps: AsyncGenerator<undefined, PromptRead, undefined>;
 }
 
@@ -118,6 +119,9 @@ const ROWS = 192;
 
 const USUAL_ANSWER = 48;
 
+/** Tokens that are computed beside the last one in case they come next: little dearer than it alone. */
+const DRAFT = 4;
+
 /**
  * Requests that take turns: a long prompt does not keep a short one waiting, and of many that come at once the first
  * are not as late as the last.
@@ -136,6 +140,8 @@ interface Running {
   readonly window: LambdaWindow | undefined;
   /** Rows that are still to be computed, [rows, width]. */
   rows: Float32Array;
+  /** What the last of them are of, where they are not of tokens that were chosen. */
+  draft: readonly number[];
   /** Of a prompt that is not read straight, until it is read. */
   reading: Reading['steps'] | undefined;
   reuse: Reuse | undefined;
@@ -149,10 +155,20 @@ interface Running {
   began: number | undefined;
   firstToken: number | undefined;
   completionTokens: number;
+  /** Of the prompt, where it is of tokens alone, and behind them those that were generated. */
+  readonly tokens: number[];
   /** Generated tokens. */
   readonly said: number[];
   /** Of them, those whose rows are still to be computed after the prompt, on another device than the first. */
   again: readonly number[];
+}
+
+/** Rows whose next tokens are asked for: of the last token that was chosen, and of the draft. */
+interface Computed {
+  /** [rows, width]. */
+  readonly hidden: Float32Array;
+  /** Tells how many tokens of the draft were right. */
+  keep(right: number): void;
 }
 
 const port = parentPort!;
@@ -195,24 +211,29 @@ async function serve(
   let bytes = 0;
   let working = false;
 
-  const embedsOf = (input: DecoderInput): Float32Array => {
-    if ('embeds' in input) return input.embeds;
-    if ('tokens' in input) return engine.embed(input.tokens);
-    if ('messages' in input) {
-      const { messages, embeddings } = input;
-      if (!embeddings) return engine.embed(template().encode(messages));
-      const pieces = template().encodeAround(messages, embeddings);
-      return joined(pieces.flatMap((piece, i) => [engine.embed(piece), ...embeddings.rows.slice(i, i + 1)]));
-    }
+  /** Undefined where it has rows that are of no token. */
+  const tokensOf = (input: DecoderInput): readonly number[] | undefined => {
+    if ('embeds' in input) return undefined;
+    if ('tokens' in input) return input.tokens;
+    if ('messages' in input) return input.embeddings ? undefined : template().encode(input.messages);
     const tokens = tokenizer.encode(input.prompt);
-    return engine.embed(begin === undefined ? tokens : [begin, ...tokens]);
+    return begin === undefined ? tokens : [begin, ...tokens];
+  };
+
+  const embedsOf = (input: DecoderInput, tokens = tokensOf(input)): Float32Array => {
+    if (tokens) return engine.embed(tokens);
+    if ('embeds' in input) return input.embeds;
+    const { messages, embeddings } = input as Extract<DecoderInput, { readonly messages: unknown }>;
+    const pieces = template().encodeAround(messages, embeddings!);
+    return joined(pieces.flatMap((piece, i) => [engine.embed(piece), ...embeddings!.rows.slice(i, i + 1)]));
   };
 
   const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
     const began = performance.now();
     const reading = reader?.read(input);
-    const rows = reading ? new Float32Array(0) : embedsOf(input);
-    const promptTokens = reading?.tokens ?? rows.length / shape.width;
+    const tokens = reading?.tokens ?? tokensOf(input);
+    const rows = reading ? new Float32Array(0) : embedsOf(input, tokens);
+    const promptTokens = tokens?.length ?? rows.length / shape.width;
     if (promptTokens >= contextTokens) {
       throw new ModelError(
         'context',
@@ -228,6 +249,7 @@ async function serve(
       slots: undefined,
       window: window === undefined ? undefined : new LambdaWindow(shape, engine.rope, window),
       rows,
+      draft: [],
       reading: reading?.steps,
       reuse: undefined,
       promptTokens,
@@ -239,6 +261,7 @@ async function serve(
       began: undefined,
       firstToken: undefined,
       completionTokens: 0,
+      tokens: [...(tokens ?? [])],
       said: [],
       again: [],
     };
@@ -258,17 +281,18 @@ async function serve(
       request.reading = reader?.read(request.input)?.steps;
       request.rows = request.reading ? new Float32Array(0) : embedsOf(request.input);
       request.again = [...request.said];
+      request.draft = [];
     }
   };
 
   /** @returns the last row once the prompt is read */
-  const read = async (request: Running, steps: Reading['steps']): Promise<Float32Array | undefined> => {
+  const read = async (request: Running, steps: Reading['steps']): Promise<Computed | undefined> => {
     const { done, value } = await steps.next();
     if (!done) return undefined;
     request.reading = undefined;
     request.slots = value.slots;
     request.reuse = value.reuse;
-    return sayAgain(request) ? undefined : value.hidden;
+    return sayAgain(request) ? undefined : { hidden: value.hidden, keep: () => undefined };
   };
 
   /** @returns whether rows of what was said are still to be computed */
@@ -279,8 +303,8 @@ async function serve(
     return again.length > 0;
   };
 
-  /** @returns the last row once there are no more to compute */
-  const compute = async (request: Running): Promise<Float32Array | undefined> => {
+  /** @returns the last row and those of the draft once there are no more to compute */
+  const compute = async (request: Running): Promise<Computed | undefined> => {
     const usual = Math.min(request.maxTokens, USUAL_ANSWER);
     const slots = (request.slots ??= engine.slots(request.promptTokens + usual));
     const count = Math.min(ROWS, request.rows.length / shape.width);
@@ -292,36 +316,35 @@ async function serve(
     const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
     // Room for an answer is made with that for the prompt's end, and not again after a few tokens.
     if (request.rows.length === 0 && count > 1) slots.reserve(slots.length + count + usual);
-    slots.append(kv, count);
-    return request.rows.length > 0 || sayAgain(request) ? undefined : hidden.slice(-shape.width);
+    const put = (rows: number) => {
+      slots.put(kv, [{ row: 0, slot: slots.length, count: rows }], count);
+    };
+    if (request.rows.length > 0 || sayAgain(request)) {
+      put(count);
+      return undefined;
+    }
+    const drafted = request.draft.length;
+    return {
+      hidden: hidden.slice(-(1 + drafted) * shape.width),
+      keep: (right) => {
+        put(count - drafted + right);
+      },
+    };
   };
 
-  /** Takes a request a step further. @returns whether it is done */
-  const advance = async (request: Running): Promise<boolean> => {
-    request.began ??= performance.now() - request.encoding;
-    const { stream } = request;
-    const hidden = request.reading ? await read(request, request.reading) : await compute(request);
-    if (!hidden) return false;
-
-    const token = request.sampler.next(await engine.logits(hidden));
-    if (token === undefined)
-      throw new ModelError(
-        'inference',
-        path,
-        `${path} gives no numbers for this input; its weights may be damaged`,
-      );
+  /** @returns whether the text ends with it */
+  const say = (request: Running, token: number): boolean => {
     request.firstToken ??= performance.now();
+    const { stream } = request;
     const isEnd = ends.includes(token);
     if (!isEnd) {
       request.completionTokens++;
       request.said.push(token);
+      request.tokens.push(token);
       const text = stream.push(token);
       if (text !== '') send({ type: 'text', id: request.id, text });
     }
-    if (!isEnd && !stream.stopped && request.completionTokens < request.maxTokens) {
-      request.rows = engine.embed([token]);
-      return false;
-    }
+    if (!isEnd && !stream.stopped && request.completionTokens < request.maxTokens) return false;
     const text = stream.end();
     if (text !== '') send({ type: 'text', id: request.id, text });
     send({
@@ -333,13 +356,39 @@ async function serve(
         promptTokens: request.promptTokens,
         completionTokens: request.completionTokens,
         milliseconds: {
-          firstToken: request.firstToken - request.began,
-          total: performance.now() - request.began,
+          firstToken: request.firstToken - request.began!,
+          total: performance.now() - request.began!,
         },
         ...(request.reuse && { reuse: request.reuse }),
       },
     });
     return true;
+  };
+
+  /** Takes a request a step further. @returns whether it is done */
+  const advance = async (request: Running): Promise<boolean> => {
+    request.began ??= performance.now() - request.encoding;
+    const computed = request.reading ? await read(request, request.reading) : await compute(request);
+    if (!computed) return false;
+    const { draft } = request;
+    for (let right = 0; ; right++) {
+      const row = computed.hidden.subarray(right * shape.width, (right + 1) * shape.width);
+      const token = request.sampler.next(await engine.logits(row));
+      if (token === undefined)
+        throw new ModelError(
+          'inference',
+          path,
+          `${path} gives no numbers for this input; its weights may be damaged`,
+        );
+      if (say(request, token)) return true;
+      if (token === draft[right]) continue;
+      computed.keep(right);
+      const most = Math.min(DRAFT, request.maxTokens - request.completionTokens - 1);
+      // The first token of an answer often is the first of a name: it may be the one that it shares.
+      request.draft = promptLookup(request.tokens, request.said.length > 1 ? 2 : 1, most);
+      request.rows = engine.embed([token, ...request.draft]);
+      return false;
+    }
   };
 
   const leave = (request: Running) => {

@@ -2,10 +2,14 @@ import { createHash } from 'node:crypto';
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
+import { DecoderEngine } from '../../../models/decoder/decoder-engine.js';
 import { Decoder } from '../../../models/decoder/decoder.js';
 import type { GenerateOptions } from '../../../models/decoder/generation.js';
+import { Sampler } from '../../../models/decoder/sampler.js';
 import { ModelRegistry } from '../../../models/registry.js';
+import { Tokenizer } from '../../../models/tokenizer.js';
 import { checkpointFolder } from './checkpoint-folder.js';
 
 const messages = [{ role: 'user', content: 'What is it?' }] as const;
@@ -56,6 +60,41 @@ describe('what is generated', () => {
     expect(text).toBe(all.slice(0, all.indexOf(stop)));
     expect(streamed).toBe(text);
     expect(finishReason).toBe('stop');
+  });
+
+  test.each([
+    ['the likeliest', { temperature: 0, frequencyPenalty: 0 }],
+    ['the likeliest, for repeating', { temperature: 0, frequencyPenalty: 0.3 }],
+    ['sampled', { temperature: 0.8, frequencyPenalty: 0 }],
+  ])('is what a token at a time gives, %s, where text comes again', async (_, chosen) => {
+    const checkpoint = await openCheckpoint(checkpointFolder('llama'));
+    const engine = await DecoderEngine.open(checkpoint, { threads: 1, precision: 'float32' });
+    await checkpoint.close();
+    const exact = await Decoder.load({ folder: checkpointFolder('llama'), precision: 'float32' });
+    onTestFinished(async () => {
+      await engine.close();
+      await exact.close();
+    });
+    for (const seed of [1, 2, 3]) {
+      const some = Array.from({ length: 9 }, (_, i) => 3 + ((seed * 31 + i * i * 7) % 90));
+      const prompt = [...some, ...some, 5, ...some.slice(0, 4)];
+      const sampler = new Sampler({ topP: 1, presencePenalty: 0, seed, ...chosen });
+      const past = engine.slots();
+      const said: number[] = [];
+      for (let next = prompt; said.length < 40;) {
+        const positions = next.map((_, i) => past.length + i);
+        const { hidden, kv } = await engine.step({ rows: engine.embed(next), positions, past });
+        past.append(kv, next.length);
+        next = [sampler.next(await engine.logits(hidden.slice(-engine.shape.width)))!];
+        if (checkpoint.ends.includes(next[0]!)) break;
+        said.push(...next);
+      }
+      const tokenizer = new Tokenizer(checkpoint.tokenizer.json, checkpoint.tokenizer.config);
+      const options = { maxTokens: 40, stop: [], seed, ...chosen };
+      const { text, completionTokens } = await exact.generate({ tokens: prompt }, options).result;
+      expect(text).toBe(tokenizer.decode(said));
+      expect(completionTokens).toBe(said.length);
+    }
   });
 
   test('repeats less where that costs', async () => {
