@@ -8,7 +8,7 @@ import { Metrics } from '../metrics.js';
 import { Pipelines } from '../pipelines.js';
 import { compressBody, errorHeader, reportHeaders, type CompressedBody } from './compress-body.js';
 import { readBody } from './read-body.js';
-import { sendError, type ErrorAnswer } from './send-error.js';
+import { sendAnthropicError, sendError, type ErrorAnswer } from './send-error.js';
 import { silentLogger, type ProxySettings } from './settings.js';
 import { Upstream, UpstreamError, type Destination } from './upstream.js';
 
@@ -28,7 +28,7 @@ interface Prepared {
   readonly outcome: CompressedBody['outcome'];
 }
 
-/** Compresses chat completion requests, and sends everything on to the upstream. */
+/** Compresses chat completion and messages requests, and sends everything on to the upstream. */
 export class Gateway {
   readonly metrics = new Metrics();
   readonly pipelines: Pipelines;
@@ -61,7 +61,10 @@ export class Gateway {
     await Promise.all([this.pipelines.choose(), this.#upstream.ready()]);
   }
 
-  /** Answers a request, in OpenAI's form where something fails, or cuts off the answer that has begun. Never rejects. */
+  /**
+   * Answers a request, in the form of the API that it is of where something fails, or cuts off the answer that has begun.
+   * Never rejects.
+   */
   async handle(exchange: Exchange): Promise<void> {
     const { request, response, path } = exchange;
     const started = performance.now();
@@ -77,7 +80,7 @@ export class Gateway {
       this.metrics.countRequest(prepared.outcome);
       await this.#upstream.forward({ ...prepared, request, response, path, signal: gone.signal });
     } catch (error) {
-      failure = this.#fail(response, error, prepared?.headers);
+      failure = this.#fail(exchange, error, prepared?.headers);
     }
     (this.#settings.logger ?? silentLogger).info(
       {
@@ -108,7 +111,7 @@ export class Gateway {
   }
 
   async #prepare({ request, path, body: read }: Exchange, signal: AbortSignal): Promise<Prepared> {
-    if (!isChatCompletion(request, path, read)) return { body: read, headers: {}, outcome: 'passed' };
+    if (!isCompressible(request, path, read)) return { body: read, headers: {}, outcome: 'passed' };
     const bytes = read ?? (await readBody(request, this.#settings.bodyLimit));
     if (!Buffer.isBuffer(bytes)) {
       const headers = errorHeader(`the body is over the limit of ${this.#settings.bodyLimit} bytes`);
@@ -140,10 +143,13 @@ export class Gateway {
   }
 
   /** @returns what the log says of it */
-  #fail(response: ServerResponse, error: unknown, headers: OutgoingHttpHeaders = {}): string {
+  #fail({ response, path }: Exchange, error: unknown, headers: OutgoingHttpHeaders = {}): string {
     const isUpstreams = error instanceof UpstreamError || error instanceof ModelError;
     if (isUpstreams) this.metrics.countFailure('upstream');
-    if (!response.destroyed && !response.writableEnded) sendError(response, answerTo(error), headers);
+    if (!response.destroyed && !response.writableEnded) {
+      const send = MESSAGES.test(pathname(path)) ? sendAnthropicError : sendError;
+      send(response, answerTo(error), headers);
+    }
     return isUpstreams ? error.message : (error as Error).name;
   }
 }
@@ -174,13 +180,18 @@ function answerTo(error: unknown): ErrorAnswer {
   return { status: 500, type: 'api_error', code: 'ragpress_failure', message: 'The proxy failed.' };
 }
 
+const CHAT_COMPLETIONS = /\/chat\/completions$/;
+/** Anthropic's; tokens are counted of what would be sent. */
+const MESSAGES = /\/v1\/messages(?:\/count_tokens)?$/;
+
 /** Requests in a content coding are the client's and the upstream's business, and pass through. */
-function isChatCompletion(
+function isCompressible(
   { method, headers }: IncomingMessage,
   path: string,
   read: Buffer | undefined,
 ): boolean {
-  if (method !== 'POST' || !pathname(path).endsWith('/chat/completions')) return false;
+  if (method !== 'POST' || ![CHAT_COMPLETIONS, MESSAGES].some((form) => form.test(pathname(path))))
+    return false;
   return read !== undefined || (headers['content-encoding'] ?? 'identity') === 'identity';
 }
 

@@ -15,12 +15,25 @@ export function sendError(
   answer: ErrorAnswer,
   headers: OutgoingHttpHeaders = {},
 ): void {
+  const { status, message, type, code, param = null } = answer;
+  send(response, status, { error: { message, type, param, code } }, headers);
+}
+
+/** Answers with an error in Anthropic's form. */
+export function sendAnthropicError(
+  response: ServerResponse,
+  { status, type, message }: ErrorAnswer,
+  headers: OutgoingHttpHeaders = {},
+): void {
+  send(response, status, { type: 'error', error: { type, message } }, headers);
+}
+
+function send(response: ServerResponse, status: number, answer: object, headers: OutgoingHttpHeaders): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const { status, message, type, code, param = null } = answer;
-  const body = JSON.stringify({ error: { message, type, param, code } });
+  const body = JSON.stringify(answer);
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),

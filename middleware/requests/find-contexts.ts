@@ -48,8 +48,9 @@ export interface FindOptions {
 const LONGEST_QUERY = 8_000;
 
 /**
- * Finds the documents in a chat completion request, and what is asked of them. A tool's result is read for the call
- * that asked for it and the user's message before that; any other context for the question of its own message.
+ * Finds the documents in a chat completion request of OpenAI's form, or a messages request of Anthropic's, and what is
+ * asked of them. A tool's result is read for the call that asked for it and the user's message before that; any other
+ * context for the question of its own message.
  *
  * What is found in a message, and for which query, depends on no later turn: a context that was sent once is found,
  * and compressed, alike in every request that sends it again. Messages up to the last `cache_control` breakpoint are
@@ -58,7 +59,12 @@ const LONGEST_QUERY = 8_000;
  */
 export function findContexts(body: unknown, { systemQuestion }: FindOptions): Context[] {
   if (!isObject(body)) return [];
-  const messages = (Array.isArray(body.messages) ? body.messages : []).map(readMessage);
+  const given: unknown[] = Array.isArray(body.messages) ? body.messages : [];
+  const messages = [
+    // Anthropic's system prompt stands beside the messages.
+    ...(body.system === undefined ? [] : [readMessage({ role: 'system' }, body.system, ['system'])]),
+    ...given.flatMap(readMessages),
+  ];
   const cached = messages.findLastIndex((message) => message.isBreakpoint);
   const documents = cached < 0 ? documentsField(body.documents) : [];
   if (
@@ -76,6 +82,7 @@ export function findContexts(body: unknown, { systemQuestion }: FindOptions): Co
   return contexts.filter(({ query, texts }) => query !== '' && texts.length > 0);
 }
 
+/** A message, or a part of one that is read for another question than the rest. */
 interface Message {
   readonly role: string;
   readonly contexts: readonly ContextText[];
@@ -88,34 +95,89 @@ interface Message {
   readonly callId: string;
 }
 
-function readMessage(given: unknown, index: number): Message {
+/** Anthropic's results of tools are parts of a user's message, before what the user says. */
+function readMessages(given: unknown, index: number): Message[] {
   const message = isObject(given) ? given : {};
+  const path = ['messages', index, 'content'];
+  const parts: unknown[] = Array.isArray(message.content) ? message.content : [];
+  const results = parts.flatMap((part, at) =>
+    isObject(part) && part.type === 'tool_result' && part.is_error !== true
+      ? [
+          readMessage({ role: 'tool', tool_call_id: part.tool_use_id }, part.content, [
+            ...path,
+            at,
+            'content',
+          ]),
+        ]
+      : [],
+  );
+  return [...results, readMessage(message, message.content, path)];
+}
+
+function readMessage(message: Readonly<Record<string, unknown>>, content: unknown, path: JsonPath): Message {
   const role = typeof message.role === 'string' ? message.role : '';
-  const texts = textsOf(message.content, ['messages', index, 'content']).map(({ path, text }) => ({
-    path,
-    text,
-    ...(role === 'assistant' ? NONE : readText(text, role)),
-  }));
+  const texts = role === 'assistant' ? [] : textsOf(content, path, role);
   return {
     role,
     contexts: texts.filter(({ passages }) => passages.length > 0),
-    isBreakpoint: hasBreakpoint(message),
+    isBreakpoint: hasBreakpoint({ ...message, content }),
     question: () =>
       texts
         .map(({ text, passages }) => questionOf(text, passages))
         .filter((question) => question !== '')
         .join('\n')
         .slice(-LONGEST_QUERY),
-    calls: () => callsOf(message.tool_calls),
+    calls: () => [...callsOf(message.tool_calls), ...toolUses(content)],
     callId: typeof message.tool_call_id === 'string' ? message.tool_call_id : '',
   };
 }
 
-/** The strings of a message's content: the content itself, or its parts of type text. */
-function textsOf(content: unknown, path: JsonPath): { path: JsonPath; text: string }[] {
-  if (typeof content === 'string') return [{ path, text: content }];
+/** The texts of a message's content: the content itself, or its parts that are texts and documents. */
+function textsOf(content: unknown, path: JsonPath, role: string): ContextText[] {
+  if (typeof content === 'string') return [{ path, text: content, ...readText(content, role) }];
   if (!Array.isArray(content)) return [];
-  return content.flatMap((part: unknown, index) =>
+  return content.flatMap((part: unknown, index) => {
+    if (!isObject(part)) return [];
+    const at = [...path, index];
+    if (part.type === 'text' && typeof part.text === 'string')
+      return [{ path: [...at, 'text'], text: part.text, ...readText(part.text, role) }];
+    return documentsOf(part, at).map(({ path, text, ...named }) => ({
+      path,
+      text,
+      ...readWhole(text, named),
+    }));
+  });
+}
+
+interface Named {
+  readonly title?: string | undefined;
+  readonly url?: string | undefined;
+}
+
+/**
+ * The texts of Anthropic's blocks of type document and search_result. One that the model is to cite is left as it is:
+ * citations are offsets in the document as the client has it.
+ */
+function documentsOf(
+  part: Readonly<Record<string, unknown>>,
+  path: JsonPath,
+): ({ readonly path: JsonPath; readonly text: string } & Named)[] {
+  if (isObject(part.citations) && part.citations.enabled === true) return [];
+  const title = typeof part.title === 'string' ? part.title : undefined;
+  const { source } = part;
+  if (part.type === 'search_result') {
+    const url = typeof source === 'string' ? source : undefined;
+    return plainTexts(part.content, [...path, 'content']).map((text) => ({ ...text, title, url }));
+  }
+  if (part.type !== 'document' || !isObject(source)) return [];
+  const name = source.type === 'text' ? 'data' : 'content';
+  return plainTexts(source[name], [...path, 'source', name]).map((text) => ({ ...text, title }));
+}
+
+function plainTexts(content: unknown, path: JsonPath): { path: JsonPath; text: string }[] {
+  if (typeof content === 'string') return [{ path, text: content }];
+  const parts: unknown[] = Array.isArray(content) ? content : [];
+  return parts.flatMap((part, index) =>
     isObject(part) && part.type === 'text' && typeof part.text === 'string'
       ? [{ path: [...path, index, 'text'], text: part.text }]
       : [],
@@ -135,8 +197,9 @@ function readText(text: string, role: string): Reading {
   return role === 'tool' && isProse(text) ? readWhole(text) : NONE;
 }
 
-function readWhole(text: string): Reading {
-  const reread = (given: string) => trimmed(given, [wholeText(given)]);
+function readWhole(text: string, named: Named = {}): Reading {
+  const reread = (given: string) =>
+    trimmed(given, [wholeText(given)]).map((passage) => ({ ...passage, ...named }));
   return { passages: reread(text), reread };
 }
 
@@ -151,9 +214,13 @@ function isProse(text: string): boolean {
   return format !== 'json' && format !== 'code';
 }
 
+/** On the message, on a part of it, or inside a document or a tool's result. */
 function hasBreakpoint(message: Readonly<Record<string, unknown>>): boolean {
-  const parts: unknown[] = Array.isArray(message.content) ? message.content : [];
-  return [message, ...parts].some((part) => isObject(part) && isObject(part.cache_control));
+  const partsOf = (whole: unknown): unknown[] =>
+    isObject(whole) && Array.isArray(whole.content) ? whole.content : [];
+  const parts = partsOf(message);
+  const inner = parts.flatMap((part) => [...partsOf(part), ...partsOf(isObject(part) && part.source)]);
+  return [message, ...parts, ...inner].some((part) => isObject(part) && isObject(part.cache_control));
 }
 
 /** What each message of a conversation is compressed for. */
@@ -201,21 +268,38 @@ function callsOf(calls: unknown): [id: string, asked: string][] {
   return calls.flatMap((call: unknown) => {
     if (!isObject(call) || typeof call.id !== 'string' || !isObject(call.function)) return [];
     const { name, arguments: given } = call.function;
-    const asked = [name, ...argumentStrings(given)].filter((part) => typeof part === 'string').join(' ');
-    return [[call.id, asked.slice(-LONGEST_QUERY)]];
+    return [[call.id, askedBy(name, typeof given === 'string' ? parsedOrText(given) : undefined)]];
   });
 }
 
-function argumentStrings(given: unknown): string[] {
-  if (typeof given !== 'string') return [];
-  let parsed: unknown;
+/** Calls as Anthropic has them: parts of the assistant's message. */
+function toolUses(content: unknown): [id: string, asked: string][] {
+  const parts: unknown[] = Array.isArray(content) ? content : [];
+  return parts.flatMap((part): [string, string][] =>
+    isObject(part) && part.type === 'tool_use' && typeof part.id === 'string'
+      ? [[part.id, askedBy(part.name, part.input)]]
+      : [],
+  );
+}
+
+function askedBy(name: unknown, input: unknown): string {
+  return [name, ...stringsIn(input)]
+    .filter((part) => typeof part === 'string')
+    .join(' ')
+    .slice(-LONGEST_QUERY);
+}
+
+function parsedOrText(json: string): unknown {
   try {
-    parsed = JSON.parse(given);
+    return JSON.parse(json);
   } catch {
-    return [given];
+    return json;
   }
+}
+
+function stringsIn(input: unknown): string[] {
   const strings: string[] = [];
-  const pending: unknown[] = [parsed];
+  const pending: unknown[] = [input];
   while (pending.length > 0) {
     const value = pending.pop();
     if (typeof value === 'string') strings.push(value);
@@ -231,10 +315,8 @@ function documentsField(documents: unknown): ContextText[] {
   if (!Array.isArray(documents)) return [];
   return documents.flatMap((document: unknown, index) => {
     const { path, text, title } = documentText(document, ['documents', index]);
-    const { passages, reread } = readWhole(text);
-    return passages.length === 0
-      ? []
-      : [{ path, text, passages: passages.map((passage) => ({ ...passage, title })), reread }];
+    const reading = readWhole(text, { title });
+    return reading.passages.length === 0 ? [] : [{ path, text, ...reading }];
   });
 }
 
