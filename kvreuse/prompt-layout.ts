@@ -17,6 +17,9 @@ export interface PlacedPiece extends PromptPiece {
 /** A prompt's pieces, one after the other; none is empty. */
 export class PromptLayout {
   readonly pieces: readonly PlacedPiece[];
+  readonly chunks: readonly PlacedPiece[];
+  /** Of all pieces. */
+  readonly ids: readonly number[];
   /** In all. */
   readonly tokens: number;
 
@@ -29,14 +32,8 @@ export class PromptLayout {
         start += piece.tokens.length;
         return placed;
       });
+    this.chunks = this.pieces.filter(({ kind }) => kind === 'chunk');
+    this.ids = this.pieces.flatMap(({ tokens }) => [...tokens]);
     this.tokens = start;
-  }
-
-  get ids(): number[] {
-    return this.pieces.flatMap(({ tokens }) => [...tokens]);
-  }
-
-  get chunks(): readonly PlacedPiece[] {
-    return this.pieces.filter(({ kind }) => kind === 'chunk');
   }
 }

@@ -23,7 +23,7 @@ const piece = (kind: PromptPiece['kind'], seed: number, length: number): PromptP
 });
 
 /** Hidden numbers of the last row, all tokens read from the first to the last. */
-async function straight(decoder: DecoderEngine, ids: number[]): Promise<Float32Array> {
+async function straight(decoder: DecoderEngine, ids: readonly number[]): Promise<Float32Array> {
   const past = new KvSlots(decoder.shape);
   const { hidden } = await decoder.step({ rows: decoder.embed(ids), positions: ids.map((_, i) => i), past });
   return hidden.slice(-decoder.shape.width);
