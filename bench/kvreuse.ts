@@ -305,12 +305,12 @@ export type MovedPrompt = Pick<KvQuestion, 'messages' | 'earlierMessages'> &
  * @throws Error where the decoder is not on the device that is asked for
  */
 export async function measureFirstTokens(
-  { device = 'cpu', ...options }: ChunkDecoderOptions,
+  { device = 'cpu', reuse, ...options }: ChunkDecoderOptions,
   prompts: readonly MovedPrompt[],
   llama?: Awaited<ReturnType<typeof openLlama>>,
 ): Promise<FirstTokens> {
   const plain = await Decoder.load({ ...options, threads: THREADS, device });
-  const keeping = await ChunkDecoder.load({ ...options, threads: THREADS, device });
+  const keeping = await ChunkDecoder.load({ ...options, ...(reuse && { reuse }), threads: THREADS, device });
   for (const { device: found } of [plain, keeping])
     if (found.name !== device) throw new Error(`it computes on the ${found.name}: ${found.reason}`);
   const times: { reuse: number[]; full: number[]; llama: number[] } = { reuse: [], full: [], llama: [] };

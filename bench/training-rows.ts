@@ -73,7 +73,8 @@ async function labels(path: string): Promise<void> {
       .result;
     const at = text.toLowerCase().indexOf(said.trim().toLowerCase());
     if (finishReason !== 'stop' || at < 0 || said.trim().length < 2) continue;
-    out.write(`${JSON.stringify({ set, id, answer: text.slice(at, at + said.trim().length) })}\n`);
+    // Questions on one article share an id in SelQA.
+    out.write(`${JSON.stringify({ set, id, question, answer: text.slice(at, at + said.trim().length) })}\n`);
   }
   out.end();
   await decoder.close();

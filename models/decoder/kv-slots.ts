@@ -1,5 +1,5 @@
 import type { LayerRange } from './engine.js';
-import { Rope } from './rope.js';
+import { Rope, type Rotation } from './rope.js';
 import { Scratch } from './scratch.js';
 import type { DecoderShape } from './shape.js';
 
@@ -29,8 +29,11 @@ export interface Slots {
    * @param rows of `kv`, in all; those that no run has are left out
    */
   put(kv: readonly StepKv[], runs: readonly SlotRun[], rows: number): void;
-  /** Makes room for so many slots at once. */
-  reserve(slots: number): void;
+  /**
+   * Makes room for so many slots at once.
+   * @param soon those that are filled before anything is computed: nothing is put there now. Default none
+   */
+  reserve(slots: number, soon?: readonly SlotSpan[]): void;
   /**
    * Puts tokens into slots from `start` on, their keys rotated to the positions of the same numbers.
    * @param layer the first of those that `kv` has. Default 0
@@ -155,7 +158,7 @@ export class KvSlots implements Slots {
     this.#length = end;
   }
 
-  reserve(slots: number): void {
+  reserve(slots: number, soon: readonly SlotSpan[] = []): void {
     if (slots <= this.#capacity) return;
     const [before, capacity] = [this.#capacity, inSteps(slots)];
     const { layers, kvHeads, headSize } = this.#shape;
@@ -165,6 +168,7 @@ export class KvSlots implements Slots {
       this.#numbers = this.#memory.take(2 * layers * kvHeads * this.#room * headSize);
     }
     const used = this.#length * headSize;
+    const empty = spansBetween(soon, this.#length, capacity);
     for (let i = 0; i < 2 * layers; i++) {
       const from = i * kvHeads * oldRoom * headSize;
       const to = this.#layer(i, capacity);
@@ -173,7 +177,7 @@ export class KvSlots implements Slots {
         const start = head * capacity * headSize;
         const source = from + head * before * headSize;
         if (used > 0) to.set(old.subarray(source, source + used), start);
-        to.fill(0, start + used, start + capacity * headSize);
+        for (const span of empty) to.fill(0, start + span.from * headSize, start + span.to * headSize);
       }
     }
     this.#capacity = capacity;
@@ -194,45 +198,20 @@ export class KvSlots implements Slots {
   ): Promise<void> {
     const { kvHeads, headSize } = this.#shape;
     const { tokens } = old;
+    const anew = Int32Array.from([...isAnew.keys()].filter((row) => isAnew[row]));
+    const others = Int32Array.from([...isAnew.keys()].filter((row) => !isAnew[row]));
+    if (anew.length === 0) return Promise.resolve();
     const positions = placesFrom(start, tokens);
     const [there, back] = [this.#rope.rotation(positions), this.#rope.unrotation(positions)];
-    const anew = [...isAnew.keys()].filter((row) => isAnew[row]);
-    const others = [...isAnew.keys()].filter((row) => !isAnew[row]);
-    if (anew.length === 0) return Promise.resolve();
-    const pairs = headSize / 2;
-    const mean = new Float64Array(headSize);
+    const of = { anew, others, headSize, share };
     for (let layer = from; layer < to; layer++)
       for (let head = 0; head < kvHeads; head++) {
-        const [keys, values] = [this.keys(layer), this.values(layer)];
         const slots = (head * this.#capacity + start) * headSize;
+        const [first, end] = [slots, slots + tokens * headSize];
         const rows = (layer * kvHeads + head) * tokens * headSize;
-        mean.fill(0);
-        for (const row of anew) {
-          const [slot, was] = [slots + row * headSize, rows + row * headSize];
-          for (let pair = 0; pair < pairs; pair++) {
-            const [x, y] = [keys[slot + pair]!, keys[slot + pairs + pair]!];
-            const [c, s] = [back.cos[row * pairs + pair]!, back.sin[row * pairs + pair]!];
-            mean[pair]! += x * c - y * s - old.keys[was + pair]!;
-            mean[pairs + pair]! += y * c + x * s - old.keys[was + pairs + pair]!;
-          }
-        }
-        for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
-        for (const row of others) {
-          const slot = slots + row * headSize;
-          for (let pair = 0; pair < pairs; pair++) {
-            const [x, y] = [mean[pair]!, mean[pairs + pair]!];
-            const [c, s] = [there.cos[row * pairs + pair]!, there.sin[row * pairs + pair]!];
-            keys[slot + pair]! += x * c - y * s;
-            keys[slot + pairs + pair]! += y * c + x * s;
-          }
-        }
-        mean.fill(0);
-        for (const row of anew)
-          for (let i = 0; i < headSize; i++)
-            mean[i]! += values[slots + row * headSize + i]! - old.values[rows + row * headSize + i]!;
-        for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
-        for (const row of others)
-          for (let i = 0; i < headSize; i++) values[slots + row * headSize + i]! += mean[i]!;
+        const was = (numbers: Float32Array) => numbers.subarray(rows, rows + tokens * headSize);
+        carryKeys(was(old.keys), this.keys(layer).subarray(first, end), there, back, of);
+        carryValues(was(old.values), this.values(layer).subarray(first, end), of);
       }
     return Promise.resolve();
   }
@@ -286,8 +265,83 @@ export class KvSlots implements Slots {
   }
 }
 
+interface CarriedRows {
+  readonly anew: Int32Array;
+  readonly others: Int32Array;
+  readonly headSize: number;
+  readonly share: number;
+}
+
+/** Of a head. Plain loops: they are over all that a prompt has of keys, for each answer. */
+function carryKeys(
+  old: Float32Array,
+  keys: Float32Array,
+  { cos, sin }: Rotation,
+  back: Rotation,
+  { anew, others, headSize, share }: CarriedRows,
+): void {
+  const pairs = headSize / 2;
+  const mean = new Float64Array(headSize);
+  for (const row of anew) {
+    const at = row * headSize;
+    for (let pair = 0; pair < pairs; pair++) {
+      const x = keys[at + pair]!;
+      const y = keys[at + pairs + pair]!;
+      const c = back.cos[row * pairs + pair]!;
+      const s = back.sin[row * pairs + pair]!;
+      mean[pair]! += x * c - y * s - old[at + pair]!;
+      mean[pairs + pair]! += y * c + x * s - old[at + pairs + pair]!;
+    }
+  }
+  for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
+  for (let n = 0; n < others.length; n++) {
+    const row = others[n]!;
+    const at = row * headSize;
+    const turn = row * pairs;
+    for (let pair = 0; pair < pairs; pair++) {
+      const x = mean[pair]!;
+      const y = mean[pairs + pair]!;
+      const c = cos[turn + pair]!;
+      const s = sin[turn + pair]!;
+      keys[at + pair]! += x * c - y * s;
+      keys[at + pairs + pair]! += y * c + x * s;
+    }
+  }
+}
+
+function carryValues(
+  old: Float32Array,
+  values: Float32Array,
+  { anew, others, headSize, share }: CarriedRows,
+): void {
+  const mean = new Float64Array(headSize);
+  for (const row of anew)
+    for (let i = 0, at = row * headSize; i < headSize; i++, at++) mean[i]! += values[at]! - old[at]!;
+  for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
+  for (let n = 0; n < others.length; n++)
+    for (let i = 0, at = others[n]! * headSize; i < headSize; i++, at++) values[at]! += mean[i]!;
+}
+
 function inSteps(slots: number): number {
   return Math.ceil(slots / STEP) * STEP;
+}
+
+/** Slots `from` to `to`, the last not among them. */
+export interface SlotSpan {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What ascending spans leave between `from` and `to`. */
+function spansBetween(spans: readonly SlotSpan[], from: number, to: number): SlotSpan[] {
+  const left: SlotSpan[] = [];
+  let at = from;
+  for (const span of spans) {
+    if (span.from > at) left.push({ from: at, to: span.from });
+    at = Math.max(at, span.to);
+  }
+  if (to > at) left.push({ from: at, to });
+  return left;
 }
 
 /** Consecutive rows that go into consecutive slots. */
