@@ -31,19 +31,20 @@ from reader_data import (
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-SHARES = {"nq": 0.36, "qed": 0.1, "hotpot": 0.15, "hotpot-answer": 0.15, "selqa": 0.1, "squad": 0.14}
+SHARES = {"nq": 0.3, "qed": 0.1, "hotpot": 0.13, "hotpot-answer": 0.13, "selqa": 0.1, "squad": 0.24}
 # First short documents, of which many can be read in the time, then such as they come.
 SHORT_PHASE = 0.7  # share of the time, by default
 EXTRACTS = 0.4  # afterwards: documents cut to a few sentences, as a compressor leaves them
 TOGETHER = (1, 2, 3, 4)  # questions whose documents stand in one prompt, each asked after them
-UNANSWERABLE = 0.14  # the documents that answer are not there, those near them are
+UNANSWERABLE = 0.25  # the documents that answer are not there, those near them are
 FOREIGN = 0.05  # a question asked of another's documents
 CHAT = 0.03  # the untouched model's own words, so that it goes on chatting
 PASSAGE = 0.03  # plain text, so that it stays a language model
-BLOCKS = 0.6  # of the rows whose documents may be chunks: read as chunks, too
+BLOCKS = 0.4  # of the rows whose documents may be chunks: read as chunks, too
 
 FROZEN_LAYERS = 10
-TOKENS_A_STEP = 2_400
+TOKENS_A_STEP = 4_800
+TOKENS_AT_ONCE = 2_400  # with padding
 MOST_TOKENS = 1_200
 PASSAGE_TOKENS = 160
 RATE, WARM_UP = 8e-5, 30
@@ -126,6 +127,17 @@ class Draw:
         return [Segment(whole[0][0][:shared], 0), *parts]
 
 
+def of_like_length(batch: list[list[Segment]]) -> list[list[list[Segment]]]:
+    """Parts whose padding, which is computed too, is small."""
+    parts: list[list[list[Segment]]] = []
+    for row in sorted(batch, key=length, reverse=True):
+        if parts and length(parts[-1][0]) * (len(parts[-1]) + 1) <= TOKENS_AT_ONCE:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
+
+
 def common(a: list[int], b: list[int]) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)) - 1)
 
@@ -182,17 +194,20 @@ def main() -> None:
     average = copy.deepcopy(model).requires_grad_(False)
     if state:
         average.load_state_dict(state["model"])
+    torch._dynamo.config.recompile_limit = 64  # trained or not, one row or some, long or short: each is compiled once
     for layer in model.layers:
         layer.compile(dynamic=True)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(trained, lr=args.rate, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
     before, step = (state["seconds"], state["step"]) if state else (0.0, 0)
     if state:
         optimizer.load_state_dict(state["optimizer"])
 
     chat = [json.loads(line) for line in args.chat.open()] if args.chat else []
     rng = random.Random(args.seed + 1000 * step)
-    labels = {row["id"]: row["answer"] for row in map(json.loads, args.labels.open())} if args.labels else {}
+    labels = (
+        {(row["id"], row["question"]): row["answer"] for row in map(json.loads, args.labels.open())} if args.labels else {}
+    )
     sets = {name: rows(name, "train", labels) for name in SHARES}
     draw = Draw(text, sets, chat, passages("train"), rng)
     began, seen, questions, running = time.time(), 0, 0, {"answer": [], "KL": []}
@@ -208,10 +223,7 @@ def main() -> None:
                 batch.append(row)
         answers = sum(segment.wanted is not None for row in batch for segment in row)
         optimizer.zero_grad()
-        # Long and short ones apart: padding is computed too.
-        batch.sort(key=length)
-        half = len(batch) // 2
-        for part in filter(None, (batch[:half], batch[half:])):
+        for part in of_like_length(batch):
             entropy, kl, chunked = losses_of(model, part)
             ((entropy + kl) / answers).backward()
             running["answer"].append((entropy.item(), sum(segment.wanted is not None for row in part for segment in row)))

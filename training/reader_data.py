@@ -97,11 +97,12 @@ class Row:
         return sorted({int(d) for d, e in zip(q.document, q.evidence) if e})
 
 
-def rows(name: str, split: str, labels: dict[str, str] | None = None) -> list[Row]:
-    """Those with answers, of their own or by `labels`."""
+def rows(name: str, split: str, labels: dict[tuple[str, str], str] | None = None) -> list[Row]:
+    """Those with answers, of their own or by `labels`, of ids and questions: SelQA has ids of articles."""
     with gzip.open(DATA / "evidence" / f"{name}.{split}.jsonl.gz", "rt", encoding="utf8") as lines:
         plain = [json.loads(line) for line in lines]
-    answers = [row["answers"] or [labels[row["id"]]] if labels and row["id"] in labels else row["answers"] for row in plain]
+    given = [(labels or {}).get((row["id"], row["question"])) for row in plain]
+    answers = [row["answers"] or ([label] if label else []) for row, label in zip(plain, given)]
     return [Row(name, q, a) for q, a in zip(load(name, split), answers) if a]
 
 
