@@ -115,6 +115,7 @@ export function policies(which: 'headline' | 'all'): SelectionPolicy[] {
     ...[0, 0.75].flatMap((carry) =>
       [0.1, 0.25, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1, carry })),
     ),
+    ...[0.25, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1, focus: true })),
     full(),
   ];
 }

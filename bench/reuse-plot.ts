@@ -1,8 +1,10 @@
 import type { PolicyFigures } from './kvreuse.js';
 
-const [WIDTH, HEIGHT] = [760, 380];
+const [WIDTH, HEIGHT] = [760, 400];
+/** Policies in a row of the legend. */
+const IN_A_ROW = 4;
 const PANEL = { left: 62, top: 46, width: 280, height: 262, gap: 108 };
-const COLOURS = ['#0b7285', '#c92a2a', '#5f3dc4', '#2b8a3e', '#e67700', '#495057'];
+const COLOURS = ['#0b7285', '#c92a2a', '#5f3dc4', '#2b8a3e', '#e67700', '#a61e4d', '#495057'];
 
 /** First-token time and KL over the share of chunks' tokens that is computed anew, a line a policy, as SVG. */
 export function reusePlot(figures: readonly PolicyFigures[]): string {
@@ -42,9 +44,10 @@ export function reusePlot(figures: readonly PolicyFigures[]): string {
     return `<text x="${left}" y="${PANEL.top - 16}" font-weight="bold">${title}</text>${ticks.join('')}${lines.join('')}`;
   });
   const legend = families.map((family, i) => {
-    const before = families.slice(0, i).reduce((sum, { length }) => sum + 7 * length + 44, 0);
-    const at = PANEL.left + before;
-    return `<circle cx="${at}" cy="${HEIGHT - 22}" r="5" fill="${COLOURS[i % COLOURS.length]!}"/><text x="${at + 10}" y="${HEIGHT - 18}">${family}</text>`;
+    const row = Math.floor(i / IN_A_ROW);
+    const before = families.slice(row * IN_A_ROW, i).reduce((sum, { length }) => sum + 7 * length + 44, 0);
+    const [x, y] = [PANEL.left + before, HEIGHT - 42 + 20 * row];
+    return `<circle cx="${x}" cy="${y}" r="5" fill="${COLOURS[i % COLOURS.length]!}"/><text x="${x + 10}" y="${y + 4}">${family}</text>`;
   });
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="system-ui, sans-serif" font-size="12" fill="#212529">` +
