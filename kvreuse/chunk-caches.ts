@@ -82,9 +82,8 @@ export class ChunkCaches {
     const { engine, policy } = this.#options;
     const read = (isLate: boolean) =>
       policy.versions === 'in-context' ? this.#inContext(layout, isLate) : this.#alone(layout, isLate);
-    if (engine.cut === 0) return yield* read(false);
     try {
-      return yield* read(true);
+      return yield* read(engine.cut > 0);
     } catch (error) {
       // Layers that came while others were computed cannot be used.
       if (!(error instanceof RecordError)) throw error;

@@ -267,9 +267,7 @@ export class ChunkEngine {
     const expected = layout.tokens + USUAL_ANSWER;
     const slots = this.#engine.slots(expected);
     // Where nothing is known slots are added as rows come, and no row looks at those that are still empty.
-    const soon = caches
-      .map(({ piece: { start }, kv }) => ({ from: start, to: start + kv.tokens }))
-      .sort((a, b) => a.from - b.from);
+    const soon = caches.map(({ piece: { start }, kv }) => ({ from: start, to: start + kv.tokens }));
     if (caches.length > 0) slots.reserve(expected, soon);
     const live = new Uint8Array(layout.tokens);
     for (const { piece, kv, rest } of caches) {

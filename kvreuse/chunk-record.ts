@@ -215,7 +215,10 @@ export class RecordReader<Meta extends RecordMeta = RecordMeta> {
     if (!first || !last || places.length !== to - from)
       throw new RangeError(`layers ${from} to ${to} of a record of ${layers.length}`);
     const { dims, tokens } = this;
-    if (into.tokens !== tokens || JSON.stringify(into.dims) !== JSON.stringify(dims))
+    const isAsLarge = (['layers', 'kvHeads', 'headSize'] as const).every(
+      (name) => into.dims[name] === dims[name],
+    );
+    if (into.tokens !== tokens || !isAsLarge)
       throw new RangeError(
         `${into.tokens} tokens of ${JSON.stringify(into.dims)} are no place for ${tokens} of ${JSON.stringify(dims)}`,
       );

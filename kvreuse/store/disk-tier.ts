@@ -374,10 +374,10 @@ export class DiskTier {
     return {
       ...envelope,
       tier: 'disk',
-      read: async (start, end, isTimed = true) => {
-        if (closing || !isRangeOf(bytes, start, end)) return undefined;
-        return isTimed ? this.speed.reading(() => read(start, end)) : read(start, end);
-      },
+      read: async (start, end, isTimed) =>
+        closing || !isRangeOf(bytes, start, end)
+          ? undefined
+          : this.speed.reading(() => read(start, end), isTimed),
       close: () => {
         closing ??= (async () => {
           entry.holders--;

@@ -112,9 +112,9 @@ export class RedisTier {
     return {
       ...envelope,
       tier: 'redis',
-      read: async (start, end) => {
+      read: async (start, end, isTimed) => {
         if (closed || !isRangeOf(envelope.bytes, start, end)) return undefined;
-        return start === end ? new Uint8Array() : this.speed.reading(() => read(start, end));
+        return start === end ? new Uint8Array() : this.speed.reading(() => read(start, end), isTimed);
       },
       close: () => {
         closed = true;

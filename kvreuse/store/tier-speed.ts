@@ -39,8 +39,15 @@ export class TierSpeed {
       this.#latency === undefined ? milliseconds : (1 - WEIGHT) * this.#latency + WEIGHT * milliseconds;
   }
 
-  /** Measures a read. Reads at the same time share the tier, so the time counts once for all of them. */
-  async reading(read: () => Promise<Uint8Array | undefined>): Promise<Uint8Array | undefined> {
+  /**
+   * Measures a read. Reads at the same time share the tier, so the time counts once for all of them.
+   * @param isTimed as `RecordHandle.read` has it. Default true
+   */
+  async reading(
+    read: () => Promise<Uint8Array | undefined>,
+    isTimed = true,
+  ): Promise<Uint8Array | undefined> {
+    if (!isTimed) return read();
     if (this.#active++ === 0) {
       this.#begun = performance.now();
       this.#come = 0;

@@ -59,11 +59,10 @@ const LONGEST_QUERY = 8_000;
  */
 export function findContexts(body: unknown, { systemQuestion }: FindOptions): Context[] {
   if (!isObject(body)) return [];
-  const given: unknown[] = Array.isArray(body.messages) ? body.messages : [];
   const messages = [
     // Anthropic's system prompt stands beside the messages.
     ...(body.system === undefined ? [] : [readMessage({ role: 'system' }, body.system, ['system'])]),
-    ...given.flatMap(readMessages),
+    ...listOf(body.messages).flatMap(readMessages),
   ];
   const cached = messages.findLastIndex((message) => message.isBreakpoint);
   const documents = cached < 0 ? documentsField(body.documents) : [];
@@ -99,18 +98,11 @@ interface Message {
 function readMessages(given: unknown, index: number): Message[] {
   const message = isObject(given) ? given : {};
   const path = ['messages', index, 'content'];
-  const parts: unknown[] = Array.isArray(message.content) ? message.content : [];
-  const results = parts.flatMap((part, at) =>
-    isObject(part) && part.type === 'tool_result' && part.is_error !== true
-      ? [
-          readMessage({ role: 'tool', tool_call_id: part.tool_use_id }, part.content, [
-            ...path,
-            at,
-            'content',
-          ]),
-        ]
-      : [],
-  );
+  const results = listOf(message.content).flatMap((part, at) => {
+    if (!isObject(part) || part.type !== 'tool_result' || part.is_error === true) return [];
+    const { content, tool_use_id } = part;
+    return [readMessage({ role: 'tool', tool_call_id: tool_use_id }, content, [...path, at, 'content'])];
+  });
   return [...results, readMessage(message, message.content, path)];
 }
 
@@ -135,12 +127,10 @@ function readMessage(message: Readonly<Record<string, unknown>>, content: unknow
 /** The texts of a message's content: the content itself, or its parts that are texts and documents. */
 function textsOf(content: unknown, path: JsonPath, role: string): ContextText[] {
   if (typeof content === 'string') return [{ path, text: content, ...readText(content, role) }];
-  if (!Array.isArray(content)) return [];
-  return content.flatMap((part: unknown, index) => {
+  return listOf(content).flatMap((part, index) => {
     if (!isObject(part)) return [];
     const at = [...path, index];
-    if (part.type === 'text' && typeof part.text === 'string')
-      return [{ path: [...at, 'text'], text: part.text, ...readText(part.text, role) }];
+    if (isText(part)) return [{ path: [...at, 'text'], text: part.text, ...readText(part.text, role) }];
     return documentsOf(part, at).map(({ path, text, ...named }) => ({
       path,
       text,
@@ -176,12 +166,13 @@ function documentsOf(
 
 function plainTexts(content: unknown, path: JsonPath): { path: JsonPath; text: string }[] {
   if (typeof content === 'string') return [{ path, text: content }];
-  const parts: unknown[] = Array.isArray(content) ? content : [];
-  return parts.flatMap((part, index) =>
-    isObject(part) && part.type === 'text' && typeof part.text === 'string'
-      ? [{ path: [...path, index, 'text'], text: part.text }]
-      : [],
+  return listOf(content).flatMap((part, index) =>
+    isText(part) ? [{ path: [...path, index, 'text'], text: part.text }] : [],
   );
+}
+
+function isText(part: unknown): part is { readonly text: string } {
+  return isObject(part) && part.type === 'text' && typeof part.text === 'string';
 }
 
 type Reading = Pick<ContextText, 'passages' | 'reread'>;
@@ -216,8 +207,7 @@ function isProse(text: string): boolean {
 
 /** On the message, on a part of it, or inside a document or a tool's result. */
 function hasBreakpoint(message: Readonly<Record<string, unknown>>): boolean {
-  const partsOf = (whole: unknown): unknown[] =>
-    isObject(whole) && Array.isArray(whole.content) ? whole.content : [];
+  const partsOf = (whole: unknown) => (isObject(whole) ? listOf(whole.content) : []);
   const parts = partsOf(message);
   const inner = parts.flatMap((part) => [...partsOf(part), ...partsOf(isObject(part) && part.source)]);
   return [message, ...parts, ...inner].some((part) => isObject(part) && isObject(part.cache_control));
@@ -264,8 +254,7 @@ class Queries {
 }
 
 function callsOf(calls: unknown): [id: string, asked: string][] {
-  if (!Array.isArray(calls)) return [];
-  return calls.flatMap((call: unknown) => {
+  return listOf(calls).flatMap((call): [string, string][] => {
     if (!isObject(call) || typeof call.id !== 'string' || !isObject(call.function)) return [];
     const { name, arguments: given } = call.function;
     return [[call.id, askedBy(name, typeof given === 'string' ? parsedOrText(given) : undefined)]];
@@ -274,8 +263,7 @@ function callsOf(calls: unknown): [id: string, asked: string][] {
 
 /** Calls as Anthropic has them: parts of the assistant's message. */
 function toolUses(content: unknown): [id: string, asked: string][] {
-  const parts: unknown[] = Array.isArray(content) ? content : [];
-  return parts.flatMap((part): [string, string][] =>
+  return listOf(content).flatMap((part): [string, string][] =>
     isObject(part) && part.type === 'tool_use' && typeof part.id === 'string'
       ? [[part.id, askedBy(part.name, part.input)]]
       : [],
@@ -312,12 +300,16 @@ function stringsIn(input: unknown): string[] {
 
 /** The request's own `documents`, as Cohere and vLLM take them: strings, or objects with a text and a title. */
 function documentsField(documents: unknown): ContextText[] {
-  if (!Array.isArray(documents)) return [];
-  return documents.flatMap((document: unknown, index) => {
+  return listOf(documents).flatMap((document, index) => {
     const { path, text, title } = documentText(document, ['documents', index]);
     const reading = readWhole(text, { title });
     return reading.passages.length === 0 ? [] : [{ path, text, ...reading }];
   });
+}
+
+/** Empty where it is none. */
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

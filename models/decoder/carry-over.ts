@@ -15,20 +15,42 @@ export function carryOver(
   share: number,
   { from, to }: LayerRange,
 ): void {
-  const { tokens } = old;
-  const count = isAnew.filter(Boolean).length;
-  if (count === 0) return;
+  const rows = carriedRows(isAnew, headSize, share);
+  if (rows.anew.length === 0) return;
+  const size = old.tokens * headSize;
+  for (const name of ['keys', 'values'] as const)
+    for (let at = from * kvHeads * size; at < to * kvHeads * size; at += size)
+      carryRows(old[name].subarray(at, at + size), now[name].subarray(at, at + size), rows);
+}
+
+/** Which rows of a head are moved, and by what. */
+export interface CarriedRows {
+  readonly anew: Int32Array;
+  readonly others: Int32Array;
+  readonly headSize: number;
+  readonly share: number;
+}
+
+export function carriedRows(isAnew: readonly boolean[], headSize: number, share: number): CarriedRows {
+  const rows = [...isAnew.keys()];
+  return {
+    anew: Int32Array.from(rows.filter((row) => isAnew[row])),
+    others: Int32Array.from(rows.filter((row) => !isAnew[row])),
+    headSize,
+    share,
+  };
+}
+
+/** Of one head, [rows, headSize], not rotated. Plain loops: they are over all that a prompt has, for each answer. */
+export function carryRows(
+  old: Float32Array,
+  now: Float32Array,
+  { anew, others, headSize, share }: CarriedRows,
+): void {
   const mean = new Float64Array(headSize);
-  for (const name of ['keys', 'values'] as const) {
-    const [before, after] = [old[name], now[name]];
-    for (let head = from * kvHeads; head < to * kvHeads; head++) {
-      const start = head * tokens * headSize;
-      mean.fill(0);
-      for (let row = 0, at = start; row < tokens; row++, at += headSize)
-        if (isAnew[row]) for (let i = 0; i < headSize; i++) mean[i]! += after[at + i]! - before[at + i]!;
-      for (let i = 0; i < headSize; i++) mean[i]! *= share / count;
-      for (let row = 0, at = start; row < tokens; row++, at += headSize)
-        if (!isAnew[row]) for (let i = 0; i < headSize; i++) after[at + i]! += mean[i]!;
-    }
-  }
+  for (const row of anew)
+    for (let i = 0, at = row * headSize; i < headSize; i++, at++) mean[i]! += now[at]! - old[at]!;
+  for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
+  for (let n = 0; n < others.length; n++)
+    for (let i = 0, at = others[n]! * headSize; i < headSize; i++, at++) now[at]! += mean[i]!;
 }

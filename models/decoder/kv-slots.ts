@@ -1,3 +1,4 @@
+import { carriedRows, carryRows, type CarriedRows } from './carry-over.js';
 import type { LayerRange } from './engine.js';
 import { Rope, type Rotation } from './rope.js';
 import { Scratch } from './scratch.js';
@@ -198,20 +199,18 @@ export class KvSlots implements Slots {
   ): Promise<void> {
     const { kvHeads, headSize } = this.#shape;
     const { tokens } = old;
-    const anew = Int32Array.from([...isAnew.keys()].filter((row) => isAnew[row]));
-    const others = Int32Array.from([...isAnew.keys()].filter((row) => !isAnew[row]));
-    if (anew.length === 0) return Promise.resolve();
+    const carried = carriedRows(isAnew, headSize, share);
+    if (carried.anew.length === 0) return Promise.resolve();
     const positions = placesFrom(start, tokens);
     const [there, back] = [this.#rope.rotation(positions), this.#rope.unrotation(positions)];
-    const of = { anew, others, headSize, share };
     for (let layer = from; layer < to; layer++)
       for (let head = 0; head < kvHeads; head++) {
         const slots = (head * this.#capacity + start) * headSize;
         const [first, end] = [slots, slots + tokens * headSize];
         const rows = (layer * kvHeads + head) * tokens * headSize;
         const was = (numbers: Float32Array) => numbers.subarray(rows, rows + tokens * headSize);
-        carryKeys(was(old.keys), this.keys(layer).subarray(first, end), there, back, of);
-        carryValues(was(old.values), this.values(layer).subarray(first, end), of);
+        carryKeys(was(old.keys), this.keys(layer).subarray(first, end), there, back, carried);
+        carryRows(was(old.values), this.values(layer).subarray(first, end), carried);
       }
     return Promise.resolve();
   }
@@ -265,14 +264,7 @@ export class KvSlots implements Slots {
   }
 }
 
-interface CarriedRows {
-  readonly anew: Int32Array;
-  readonly others: Int32Array;
-  readonly headSize: number;
-  readonly share: number;
-}
-
-/** Of a head. Plain loops: they are over all that a prompt has of keys, for each answer. */
+/** As `carryRows`, of keys that are rotated where they are. */
 function carryKeys(
   old: Float32Array,
   keys: Float32Array,
@@ -309,19 +301,6 @@ function carryKeys(
   }
 }
 
-function carryValues(
-  old: Float32Array,
-  values: Float32Array,
-  { anew, others, headSize, share }: CarriedRows,
-): void {
-  const mean = new Float64Array(headSize);
-  for (const row of anew)
-    for (let i = 0, at = row * headSize; i < headSize; i++, at++) mean[i]! += values[at]! - old[at]!;
-  for (let i = 0; i < headSize; i++) mean[i]! *= share / anew.length;
-  for (let n = 0; n < others.length; n++)
-    for (let i = 0, at = others[n]! * headSize; i < headSize; i++, at++) values[at]! += mean[i]!;
-}
-
 function inSteps(slots: number): number {
   return Math.ceil(slots / STEP) * STEP;
 }
@@ -332,7 +311,7 @@ export interface SlotSpan {
   readonly to: number;
 }
 
-/** What ascending spans leave between `from` and `to`. */
+/** What ascending spans leave between `from` and `to`; of others more. */
 function spansBetween(spans: readonly SlotSpan[], from: number, to: number): SlotSpan[] {
   const left: SlotSpan[] = [];
   let at = from;

@@ -154,7 +154,6 @@ interface Running {
   readonly encoding: number;
   began: number | undefined;
   firstToken: number | undefined;
-  completionTokens: number;
   /** Of the prompt, where it is of tokens alone, and behind them those that were generated. */
   readonly tokens: number[];
   /** Generated tokens. */
@@ -260,7 +259,6 @@ async function serve(
       encoding: performance.now() - began,
       began: undefined,
       firstToken: undefined,
-      completionTokens: 0,
       tokens: [...(tokens ?? [])],
       said: [],
       again: [],
@@ -338,13 +336,12 @@ async function serve(
     const { stream } = request;
     const isEnd = ends.includes(token);
     if (!isEnd) {
-      request.completionTokens++;
       request.said.push(token);
       request.tokens.push(token);
       const text = stream.push(token);
       if (text !== '') send({ type: 'text', id: request.id, text });
     }
-    if (!isEnd && !stream.stopped && request.completionTokens < request.maxTokens) return false;
+    if (!isEnd && !stream.stopped && request.said.length < request.maxTokens) return false;
     const text = stream.end();
     if (text !== '') send({ type: 'text', id: request.id, text });
     send({
@@ -354,7 +351,7 @@ async function serve(
         text: stream.text,
         finishReason: isEnd || stream.stopped ? 'stop' : 'length',
         promptTokens: request.promptTokens,
-        completionTokens: request.completionTokens,
+        completionTokens: request.said.length,
         milliseconds: {
           firstToken: request.firstToken - request.began!,
           total: performance.now() - request.began!,
@@ -383,7 +380,7 @@ async function serve(
       if (say(request, token)) return true;
       if (token === draft[right]) continue;
       computed.keep(right);
-      const most = Math.min(DRAFT, request.maxTokens - request.completionTokens - 1);
+      const most = Math.min(DRAFT, request.maxTokens - request.said.length - 1);
       // The first token of an answer often is the first of a name: it may be the one that it shares.
       request.draft = promptLookup(request.tokens, request.said.length > 1 ? 2 : 1, most);
       request.rows = engine.embed([token, ...request.draft]);
