@@ -91,9 +91,14 @@ export function chunkReader(settings: ChunkReaderSettings): ReaderMaker {
         read(input: DecoderInput): Reading | undefined {
           if (!('messages' in input) || input.embeddings) return undefined;
           const layout = chatLayout(template(), input.messages);
-          return layout.chunks.length === 0
-            ? undefined
-            : { tokens: layout.ids, steps: caches.prefill(layout) };
+          const last = layout.chunks.at(-1);
+          if (!last) return undefined;
+          return {
+            tokens: layout.ids,
+            // What a question does not look at is not repaired for the next one.
+            resumesFrom: policy.focus ? Infinity : last.start + last.tokens.length,
+            steps: caches.prefill(layout),
+          };
         },
         ask: (question) => answer(store, caches, question as ChunkQuestion),
         close: () => store.close(),

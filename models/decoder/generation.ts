@@ -42,9 +42,9 @@ export interface GenerateOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What became of a prompt's tokens where chunks are kept (`ragpress/kvreuse`). */
+/** What became of a prompt's tokens. */
 export interface Reuse {
-  /** Their keys and values came from caches as they are. */
+  /** Their keys and values were known: from the sequence that ended last, or from caches of chunks (`ragpress/kvreuse`). */
   readonly reused: number;
   /** They came from caches and were computed anew. */
   readonly repaired: number;
@@ -59,7 +59,7 @@ export interface GenerationResult {
   readonly completionTokens: number;
   /** From when the request was taken up, waiting for others left out. */
   readonly milliseconds: { readonly firstToken: number; readonly total: number };
-  /** Where chunks of prompts are kept, and this prompt was read from them. */
+  /** Where the prompt begins as the sequence that ended last does, or was read from caches of its chunks. */
   readonly reuse?: Reuse;
 }
 

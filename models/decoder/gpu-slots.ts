@@ -131,7 +131,7 @@ export class GpuSlots implements Slots {
 
   reserve(slots: number): void {
     if (slots <= this.#capacity) return;
-    const capacity = Math.ceil(slots / STEP) * STEP;
+    const capacity = inSteps(slots);
     const { layers, kvHeads, headSize } = this.#shape;
     const before = this.#capacity;
     const commands = this.#gpu.begin();
@@ -204,6 +204,26 @@ export class GpuSlots implements Slots {
     }
     this.#finish(commands);
     this.#length = Math.max(this.#length, start + tokens);
+  }
+
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
+    const [before, capacity] = [this.#capacity, inSteps(this.#length + 1)];
+    if (capacity >= before) return;
+    const { kvHeads, headSize } = this.#shape;
+    const commands = this.#gpu.begin();
+    const slots = commands.upload(Uint32Array.from(placesFrom(0, capacity)));
+    const cut = (from: readonly GpuArray[]) =>
+      from.map((slotsOf) => {
+        const rowsOf = this.#gpu.array(4 * kvHeads * capacity * headSize);
+        const sizes = { heads: kvHeads, rows: capacity, headSize, capacity: before };
+        encodeGatherRows(commands, { slotsOf, rowsOf, slots }, sizes);
+        return rowsOf;
+      });
+    const [keys, values] = [cut(this.#keys), cut(this.#values)];
+    this.#finish(commands);
+    this.#free();
+    [this.#keys, this.#values, this.#capacity] = [keys, values, capacity];
   }
 
   async read(start: number, count: number, position: number): Promise<TokensKv> {
@@ -293,4 +313,8 @@ export class GpuSlots implements Slots {
     this.#pending = commands.finish().then(() => before);
     this.#pending.catch(() => undefined); // Whoever goes on with the slots is told.
   }
+}
+
+function inSteps(slots: number): number {
+  return Math.ceil(slots / STEP) * STEP;
 }

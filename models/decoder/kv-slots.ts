@@ -55,6 +55,8 @@ export interface Slots {
     share: number,
     layers: LayerRange,
   ): Promise<void>;
+  /** Forgets slots from `length` on, of those in use, and the room for them. */
+  truncate(length: number): void;
   /** What stands in slots from `start` on, whose keys were rotated to `position` and those after it. */
   read(start: number, count: number, position: number): Promise<TokensKv>;
   /**
@@ -213,6 +215,20 @@ export class KvSlots implements Slots {
         carryRows(was(old.values), this.values(layer).subarray(first, end), carried);
       }
     return Promise.resolve();
+  }
+
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
+    const [before, capacity] = [this.#capacity, inSteps(this.#length + 1)];
+    if (capacity >= before) return;
+    const { layers, kvHeads, headSize } = this.#shape;
+    for (let i = 0; i < 2 * layers; i++)
+      for (let head = 1; head < kvHeads; head++) {
+        const start = (i * this.#room * kvHeads + head * before) * headSize;
+        const to = (i * this.#room * kvHeads + head * capacity) * headSize;
+        this.#numbers.copyWithin(to, start, start + capacity * headSize);
+      }
+    this.#capacity = capacity;
   }
 
   read(start: number, count: number, position: number): Promise<TokensKv> {

@@ -51,6 +51,11 @@ export interface PromptReader {
 /** A prompt that is being read: a step of the graph each time it is asked for more. */
 export interface Reading {
   readonly tokens: readonly number[];
+  /**
+   * A sequence that has at least so many of the tokens, from the first on, may be gone on from in place of reading them;
+   * Infinity: none.
+   */
+  readonly resumesFrom: number;
   readonly steps: AsyncGenerator<undefined, PromptRead, undefined>;
 }
 
@@ -131,12 +136,20 @@ const TOGETHER = 4;
 /** Times the trained context that a sequence may have where tokens see a window alone: memory must end somewhere. */
 const WINDOWS = 16;
 
+/** A sequence that has ended, with a token a slot. */
+interface Ended {
+  readonly tokens: readonly number[];
+  readonly slots: Slots;
+}
+
 /** A request under way. */
 interface Running {
   readonly id: number;
   readonly input: DecoderInput;
   /** From its first step on. */
   slots: Slots | undefined;
+  /** As `Reading` has it. */
+  readonly resumesFrom: number;
   readonly window: LambdaWindow | undefined;
   /** Rows that are still to be computed, [rows, width]. */
   rows: Float32Array;
@@ -207,6 +220,8 @@ async function serve(
   let reader = await maker?.make({ folder, precision, checkpoint, engine, template });
   const waiting: Running[] = [];
   const running: Running[] = [];
+  /** The last one: a chat's next turn, or the same question again, goes on from it. */
+  let ended: Ended | undefined;
   let bytes = 0;
   let working = false;
 
@@ -246,6 +261,8 @@ async function serve(
       id,
       input,
       slots: undefined,
+      // Of rows that are of no token nothing tells that they are alike; what a window hides depends on where it began.
+      resumesFrom: !tokens || window !== undefined ? Infinity : (reading?.resumesFrom ?? 1),
       window: window === undefined ? undefined : new LambdaWindow(shape, engine.rope, window),
       rows,
       draft: [],
@@ -272,6 +289,7 @@ async function serve(
     await reader?.close();
     await engine.close().catch(() => undefined);
     ({ engine } = await opening);
+    ended = undefined;
     reader = await maker?.make({ folder, precision, checkpoint, engine, template });
     send({ type: 'device', device: { name: engine.device, reason: reason.message } });
     for (const request of [...running, ...waiting]) {
@@ -281,6 +299,23 @@ async function serve(
       request.again = [...request.said];
       request.draft = [];
     }
+  };
+
+  /** Takes what the sequence that ended last has of the prompt, and lets go what it has beside that. */
+  const resume = (request: Running): void => {
+    if (!ended) return;
+    const { tokens, slots } = ended;
+    ended = undefined;
+    const alike = Math.min(alikeIn(tokens, request.tokens), request.promptTokens - 1);
+    if (alike < request.resumesFrom) {
+      slots.release();
+      return;
+    }
+    slots.truncate(alike);
+    request.slots = slots;
+    request.reading = undefined;
+    request.rows = engine.embed(request.tokens.slice(alike));
+    request.reuse = { reused: alike, repaired: 0, computed: request.promptTokens - alike };
   };
 
   /** @returns the last row once the prompt is read */
@@ -364,7 +399,10 @@ async function serve(
 
   /** Takes a request a step further. @returns whether it is done */
   const advance = async (request: Running): Promise<boolean> => {
-    request.began ??= performance.now() - request.encoding;
+    if (request.began === undefined) {
+      request.began = performance.now() - request.encoding;
+      resume(request);
+    }
     const computed = request.reading ? await read(request, request.reading) : await compute(request);
     if (!computed) return false;
     const { draft } = request;
@@ -386,6 +424,16 @@ async function serve(
       request.rows = engine.embed([token, ...request.draft]);
       return false;
     }
+  };
+
+  /** Keeps what has ended for the prompt that comes next, in place of what ended before. */
+  const end = (request: Running) => {
+    const { slots, tokens, resumesFrom } = request;
+    if (!slots || resumesFrom === Infinity) return;
+    ended?.slots.release();
+    // The last token that was said has no slot.
+    ended = { tokens: tokens.slice(0, slots.length), slots };
+    request.slots = undefined;
   };
 
   const leave = (request: Running) => {
@@ -423,8 +471,10 @@ async function serve(
       }
       const request = running[0]!;
       try {
-        if (await nativeTurn(turns, () => advance(request))) leave(request);
-        else if (running[0] === request) running.push(running.shift()!);
+        if (await nativeTurn(turns, () => advance(request))) {
+          end(request);
+          leave(request);
+        } else if (running[0] === request) running.push(running.shift()!);
       } catch (error) {
         const failed = await fallBack(error);
         if (failed !== undefined) {
@@ -495,6 +545,14 @@ async function serve(
       device: { name: engine.device, reason: opened.reason },
     },
   });
+}
+
+/** Tokens that both begin with. */
+function alikeIn(a: readonly number[], b: readonly number[]): number {
+  const shorter = Math.min(a.length, b.length);
+  let alike = 0;
+  while (alike < shorter && a[alike] === b[alike]) alike++;
+  return alike;
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {

@@ -226,6 +226,29 @@ describe('a decoder that keeps chunks', () => {
     await expect(decoder.pin('../etc/passwd')).rejects.toThrow(/key/);
   });
 
+  test('goes on from what it has just read where the documents and all before them are the same', async () => {
+    const turns = [
+      ...messages([0, 1, 2], 'what does it cost?'),
+      { role: 'assistant' as const, content: 'Two forty.' },
+      { role: 'user' as const, content: 'And on Sundays?' },
+    ];
+    const next = (decoder: Decoder) => decoder.generate({ messages: turns }, { maxTokens: 8 }).result;
+    const policy = { name: 'legolink', tokens: 4 } as const;
+    const [chat, fresh] = [await load({ policy }), await load({ policy })];
+    const { promptTokens } = await ask(chat, [0, 1, 2]);
+    const { reuse, text } = await next(chat);
+    expect(reuse!.reused).toBeGreaterThan(0.9 * promptTokens);
+    expect(reuse!.repaired).toBe(0);
+    await ask(fresh, [2, 1]);
+    const other = await next(fresh);
+    expect(other.reuse!.repaired).toBeGreaterThan(0);
+    expect(text).toBe(other.text);
+    // What the first question looked at says nothing of the next.
+    const focused = await load({ policy: { name: 'cachecraft', focus: true } });
+    await ask(focused, [0, 1, 2]);
+    expect((await next(focused)).reuse!.reused).toBeLessThan(promptTokens - 'what does it cost?'.length);
+  });
+
   test('reads prompts without documents straight', async () => {
     const decoder = await load();
     const { reuse } = await decoder.generate(

@@ -250,7 +250,8 @@ describe('the embedded model', { timeout: 120_000 }, () => {
     }
     expect(Object.values(texts)).toEqual(two.choices.map(({ text }) => text));
     expect(Object.values(ended)).toEqual(two.choices.map(({ finish_reason }) => finish_reason));
-    expect(usage).toEqual(two.usage);
+    const { prompt_tokens, completion_tokens } = two.usage!;
+    expect(usage).toMatchObject({ prompt_tokens, completion_tokens });
     const ids = await client.completions.create({ model: 'any', prompt: [504, 4000, 314], max_tokens: 2 });
     expect(ids.usage!.prompt_tokens).toBe(3);
   });

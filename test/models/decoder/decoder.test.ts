@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
 import { DecoderEngine } from '../../../models/decoder/decoder-engine.js';
-import { Decoder } from '../../../models/decoder/decoder.js';
-import type { GenerateOptions } from '../../../models/decoder/generation.js';
+import { Decoder, type DecoderOptions } from '../../../models/decoder/decoder.js';
+import type { ChatMessage, GenerateOptions } from '../../../models/decoder/generation.js';
 import { Sampler } from '../../../models/decoder/sampler.js';
 import { ModelRegistry } from '../../../models/registry.js';
 import { Tokenizer } from '../../../models/tokenizer.js';
@@ -282,6 +282,59 @@ describe('what goes wrong', () => {
   test('a model that is no decoder, or two at once', async () => {
     await expect(Decoder.load({ model: 'minilm' })).rejects.toThrow(/decoder\.model.*embedder/);
     await expect(Decoder.load({ model: 'smollm2', folder: 'there' })).rejects.toThrow(/folder/);
+  });
+});
+
+describe('a prompt that begins as the one before it', () => {
+  const turns = [
+    ...messages,
+    { role: 'assistant', content: 'A lamp.' },
+    { role: 'user', content: 'And where does it stand?' },
+  ] as const;
+  const open = async (options: DecoderOptions = {}) => {
+    const opened = await Decoder.load({
+      folder: checkpointFolder('llama'),
+      precision: 'float32',
+      ...options,
+    });
+    onTestFinished(() => opened.close());
+    return opened;
+  };
+  const say = async (from: Decoder, turn: readonly ChatMessage[], maxTokens = 20) =>
+    from.generate({ messages: turn }, { maxTokens }).result;
+
+  test('is gone on from where they part, as if it had been read whole', async () => {
+    const [chat, fresh] = [await open(), await open()];
+    const { reuse, promptTokens } = await say(chat, messages);
+    expect(reuse).toBeUndefined();
+    const next = await say(chat, turns);
+    expect(next.reuse!.reused).toBeGreaterThanOrEqual(promptTokens - 1);
+    expect(next.reuse).toEqual({
+      reused: next.reuse!.reused,
+      repaired: 0,
+      computed: next.promptTokens - next.reuse!.reused,
+    });
+    expect(next.text).toBe((await say(fresh, turns)).text);
+    const back = await say(chat, messages);
+    expect(back.text).toBe((await say(await open(), messages)).text);
+  });
+
+  test('is known but for its last token where it is the same', async () => {
+    const chat = await open();
+    const first = await say(chat, turns, 70);
+    const again = await say(chat, turns, 70);
+    expect(again.reuse).toEqual({ reused: again.promptTokens - 1, repaired: 0, computed: 1 });
+    expect(again.text).toBe(first.text);
+  });
+
+  test('is read whole where rows may not be told apart, or a window hides some', async () => {
+    const chat = await open();
+    const embeds = new Float32Array(3 * chat.width).fill(0.1);
+    for (let i = 0; i < 2; i++)
+      expect((await chat.generate({ embeds }, { maxTokens: 3 }).result).reuse).toBeUndefined();
+    expect((await say(chat, messages)).reuse).toBeUndefined();
+    const narrow = await open({ window: 256 });
+    for (let i = 0; i < 2; i++) expect((await say(narrow, messages)).reuse).toBeUndefined();
   });
 });
 

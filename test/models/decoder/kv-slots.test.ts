@@ -27,6 +27,7 @@ describe.each(['llama', 'yarn'])('slots of %s', (name) => {
       values: mixed(old!.values, fresh!.values),
     };
     const slots = new KvSlots(shape);
+    slots.place(now, START + 300);
     slots.place(now, START);
     for (const share of [0.5, 1]) {
       await slots.carry(old!, START, isAnew, share, { from: 0, to: 1 });
@@ -40,6 +41,15 @@ describe.each(['llama', 'yarn'])('slots of %s', (name) => {
     }
     const moved = now.values.filter((value, i) => value !== old!.values[i]).length;
     expect(moved).toBe(size);
+    // Another prompt that begins alike: what it has is as it was, and there is no room for what it has not.
+    const before = await slots.read(START, 3, START);
+    slots.truncate(START + 3);
+    expect(slots.length).toBe(START + 3);
+    expect(slots.capacity).toBeLessThan(START + 3 + 64);
+    expect(await slots.read(START, 3, START)).toEqual(before);
+    slots.place(old!, START + 200);
+    expect(await slots.read(START, 3, START)).toEqual(before);
+    slots.place(now, START);
     await slots.carry(old!, START, new Array<boolean>(TOKENS).fill(false), 1, { from: 0, to: shape.layers });
     expect((await slots.read(START, TOKENS, START)).values.every(Number.isFinite)).toBe(true);
   });
