@@ -31,18 +31,18 @@ from reader_data import (
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-SHARES = {"nq": 0.3, "qed": 0.1, "hotpot": 0.13, "hotpot-answer": 0.13, "selqa": 0.1, "squad": 0.24}
+SHARES = {"nq": 0.3, "qed": 0.1, "hotpot": 0.1, "hotpot-answer": 0.1, "selqa": 0.1, "squad": 0.3}
 # First short documents, of which many can be read in the time, then such as they come.
 SHORT_PHASE = 0.7  # share of the time, by default
 EXTRACTS = 0.4  # afterwards: documents cut to a few sentences, as a compressor leaves them
-TOGETHER = (1, 2, 3, 4)  # questions whose documents stand in one prompt, each asked after them
-UNANSWERABLE = 0.25  # the documents that answer are not there, those near them are
+TOGETHER = (1, 1, 1, 2)  # questions whose documents stand in one prompt, each asked after them
+UNANSWERABLE = 0.3  # the documents that answer are not there, those near them are
 FOREIGN = 0.05  # a question asked of another's documents
 CHAT = 0.03  # the untouched model's own words, so that it goes on chatting
 PASSAGE = 0.03  # plain text, so that it stays a language model
-BLOCKS = 0.4  # of the rows whose documents may be chunks: read as chunks, too
+BLOCKS = 0.3  # of the rows whose documents may be chunks: read as chunks, too
 
-FROZEN_LAYERS = 10
+FROZEN_LAYERS = 0
 TOKENS_A_STEP = 4_800
 TOKENS_AT_ONCE = 2_400  # with padding
 MOST_TOKENS = 1_200

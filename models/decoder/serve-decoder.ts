@@ -173,6 +173,8 @@ interface Running {
   readonly said: number[];
   /** Of them, those whose rows are still to be computed after the prompt, on another device than the first. */
   again: readonly number[];
+  /** While a step of it was under way: it ends with that. */
+  isAborted: boolean;
 }
 
 /** Rows whose next tokens are asked for: of the last token that was chosen, and of the draft. */
@@ -222,6 +224,7 @@ async function serve(
   const running: Running[] = [];
   /** The last one: a chat's next turn, or the same question again, goes on from it. */
   let ended: Ended | undefined;
+  let advancing: Running | undefined;
   let bytes = 0;
   let working = false;
 
@@ -279,6 +282,7 @@ async function serve(
       tokens: [...(tokens ?? [])],
       said: [],
       again: [],
+      isAborted: false,
     };
   };
 
@@ -426,14 +430,16 @@ async function serve(
     }
   };
 
-  /** Keeps what has ended for the prompt that comes next, in place of what ended before. */
+  /** Leaves, and keeps what is known for the prompt that comes next, in place of what ended before. */
   const end = (request: Running) => {
     const { slots, tokens, resumesFrom } = request;
-    if (!slots || resumesFrom === Infinity) return;
-    ended?.slots.release();
-    // The last token that was said has no slot.
-    ended = { tokens: tokens.slice(0, slots.length), slots };
-    request.slots = undefined;
+    if (slots && resumesFrom < Infinity) {
+      ended?.slots.release();
+      // The last token that was said has no slot.
+      ended = { tokens: tokens.slice(0, slots.length), slots };
+      request.slots = undefined;
+    }
+    leave(request);
   };
 
   const leave = (request: Running) => {
@@ -470,11 +476,11 @@ async function serve(
         running.push(waiting.shift()!);
       }
       const request = running[0]!;
+      advancing = request;
       try {
-        if (await nativeTurn(turns, () => advance(request))) {
-          end(request);
-          leave(request);
-        } else if (running[0] === request) running.push(running.shift()!);
+        const isDone = await nativeTurn(turns, () => advance(request));
+        if (isDone || request.isAborted) end(request);
+        else if (running[0] === request) running.push(running.shift()!);
       } catch (error) {
         const failed = await fallBack(error);
         if (failed !== undefined) {
@@ -482,7 +488,7 @@ async function serve(
           fail(request.id, failed);
         }
       }
-      // Messages are read between two steps: an abort is one.
+      advancing = undefined;
       await new Promise((resolve) => setImmediate(resolve));
     }
     working = false;
@@ -525,7 +531,8 @@ async function serve(
         const at = waiting.findIndex(({ id }) => id === message.id);
         if (at >= 0) waiting.splice(at, 1);
         const request = running.find(({ id }) => id === message.id);
-        if (request) leave(request);
+        if (request && request === advancing) request.isAborted = true;
+        else if (request) end(request);
         break;
       }
       case 'close':

@@ -327,6 +327,17 @@ describe('a prompt that begins as the one before it', () => {
     expect(again.text).toBe(first.text);
   });
 
+  test('is gone on from where the one before it was ended early', async () => {
+    const [chat, fresh] = [await open(), await open()];
+    for await (const piece of chat.generate({ messages: turns }, { maxTokens: 200 })) {
+      expect(piece).not.toBe('');
+      break;
+    }
+    const { reuse, promptTokens, text } = await say(chat, turns);
+    expect(reuse!.reused).toBe(promptTokens - 1);
+    expect(text).toBe((await say(fresh, turns)).text);
+  });
+
   test('is read whole where rows may not be told apart, or a window hides some', async () => {
     const chat = await open();
     const embeds = new Float32Array(3 * chat.width).fill(0.1);
