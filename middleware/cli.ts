@@ -81,7 +81,7 @@ compressionCommand('explain', 'a dry run: what is kept and what is dropped, in p
 
 program
   .command('serve')
-  .description('an HTTP proxy in front of an OpenAI-style API that compresses what passes')
+  .description('an HTTP proxy in front of an OpenAI- or Anthropic-style API that compresses what passes')
   .requiredOption(
     '--upstream <url>',
     'the API to forward to, e.g. https://api.openai.com, or local: the embedded model answers',

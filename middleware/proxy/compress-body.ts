@@ -30,8 +30,8 @@ export interface CompressBodyOptions extends FindOptions {
 }
 
 /**
- * Compresses the contexts in the body of a chat completion request. Everything else in it stays as it is, byte for
- * byte, but for the field `ragpress`, which is taken out. A body that is not JSON is the upstream's to refuse.
+ * Compresses the contexts in the body of a chat completion, responses or messages request. Everything else in it stays
+ * as it is, byte for byte, but for the field `ragpress`, which is taken out. A body that is not JSON is the upstream's to refuse.
  * @throws ConfigurationError for overrides that cannot be used
  */
 export async function compressBody(

@@ -28,7 +28,7 @@ interface Prepared {
   readonly outcome: CompressedBody['outcome'];
 }
 
-/** Compresses chat completion and messages requests, and sends everything on to the upstream. */
+/** Compresses chat completion, responses and messages requests, and sends everything on to the upstream. */
 export class Gateway {
   readonly metrics = new Metrics();
   readonly pipelines: Pipelines;
@@ -181,6 +181,8 @@ function answerTo(error: unknown): ErrorAnswer {
 }
 
 const CHAT_COMPLETIONS = /\/chat\/completions$/;
+/** OpenAI's newer form; tokens are counted of what would be sent. */
+const RESPONSES = /\/responses(?:\/input_tokens)?$/;
 /** Anthropic's; tokens are counted of what would be sent. */
 const MESSAGES = /\/v1\/messages(?:\/count_tokens)?$/;
 
@@ -190,7 +192,7 @@ function isCompressible(
   path: string,
   read: Buffer | undefined,
 ): boolean {
-  if (method !== 'POST' || ![CHAT_COMPLETIONS, MESSAGES].some((form) => form.test(pathname(path))))
+  if (method !== 'POST' || ![CHAT_COMPLETIONS, RESPONSES, MESSAGES].some((form) => form.test(pathname(path))))
     return false;
   return read !== undefined || (headers['content-encoding'] ?? 'identity') === 'identity';
 }

@@ -48,9 +48,9 @@ export interface FindOptions {
 const LONGEST_QUERY = 8_000;
 
 /**
- * Finds the documents in a chat completion request of OpenAI's form, or a messages request of Anthropic's, and what is
- * asked of them. A tool's result is read for the call that asked for it and the user's message before that; any other
- * context for the question of its own message.
+ * Finds the documents in a chat completion or responses request of OpenAI's form, or a messages request of Anthropic's,
+ * and what is asked of them. A tool's result is read for the call that asked for it and the user's message before
+ * that; any other context for the question of its own message.
  *
  * What is found in a message, and for which query, depends on no later turn: a context that was sent once is found,
  * and compressed, alike in every request that sends it again. Messages up to the last `cache_control` breakpoint are
@@ -63,6 +63,8 @@ export function findContexts(body: unknown, { systemQuestion }: FindOptions): Co
     // Anthropic's system prompt stands beside the messages.
     ...(body.system === undefined ? [] : [readMessage({ role: 'system' }, body.system, ['system'])]),
     ...listOf(body.messages).flatMap(readMessages),
+    ...readInstructions(body),
+    ...readInput(body.input),
   ];
   const cached = messages.findLastIndex((message) => message.isBreakpoint);
   const documents = cached < 0 ? documentsField(body.documents) : [];
@@ -80,6 +82,8 @@ export function findContexts(body: unknown, { systemQuestion }: FindOptions): Co
   contexts.push({ query: queries.last, texts: documents });
   return contexts.filter(({ query, texts }) => query !== '' && texts.length > 0);
 }
+
+type Fields = Readonly<Record<string, unknown>>;
 
 /** A message, or a part of one that is read for another question than the rest. */
 interface Message {
@@ -106,7 +110,34 @@ function readMessages(given: unknown, index: number): Message[] {
   return [...results, readMessage(message, message.content, path)];
 }
 
-function readMessage(message: Readonly<Record<string, unknown>>, content: unknown, path: JsonPath): Message {
+/** None where the request goes on from one that the provider keeps: the question they were first sent for is not here. */
+function readInstructions({ instructions, previous_response_id, conversation }: Fields): Message[] {
+  const isKept = typeof previous_response_id === 'string' || (conversation ?? undefined) !== undefined;
+  return typeof instructions === 'string' && !isKept
+    ? [readMessage({ role: 'system' }, instructions, ['instructions'])]
+    : [];
+}
+
+/** A responses request's messages, calls of functions and their results. */
+function readInput(input: unknown): Message[] {
+  if (typeof input === 'string') return [readMessage({ role: 'user' }, input, ['input'])];
+  return listOf(input).flatMap((item, index) => {
+    if (!isObject(item)) return [];
+    const { type, call_id, name, output } = item;
+    const path = ['input', index];
+    if (type === 'function_call_output' || type === 'custom_tool_call_output')
+      return [readMessage({ role: 'tool', tool_call_id: call_id }, output, [...path, 'output'])];
+    if (type === 'function_call' || type === 'custom_tool_call') {
+      const call = { id: call_id, function: { name, arguments: item.arguments ?? item.input } };
+      return [readMessage({ role: 'assistant', tool_calls: [call] }, undefined, path)];
+    }
+    // What else there is, as reasoning, is the model's own.
+    const isMessage = type === undefined || type === 'message';
+    return isMessage ? [readMessage(item, item.content, [...path, 'content'])] : [];
+  });
+}
+
+function readMessage(message: Fields, content: unknown, path: JsonPath): Message {
   const role = typeof message.role === 'string' ? message.role : '';
   const texts = role === 'assistant' ? [] : textsOf(content, path, role);
   return {
@@ -149,7 +180,7 @@ interface Named {
  * citations are offsets in the document as the client has it.
  */
 function documentsOf(
-  part: Readonly<Record<string, unknown>>,
+  part: Fields,
   path: JsonPath,
 ): ({ readonly path: JsonPath; readonly text: string } & Named)[] {
   if (isObject(part.citations) && part.citations.enabled === true) return [];
@@ -172,7 +203,9 @@ function plainTexts(content: unknown, path: JsonPath): { path: JsonPath; text: s
 }
 
 function isText(part: unknown): part is { readonly text: string } {
-  return isObject(part) && part.type === 'text' && typeof part.text === 'string';
+  return (
+    isObject(part) && (part.type === 'text' || part.type === 'input_text') && typeof part.text === 'string'
+  );
 }
 
 type Reading = Pick<ContextText, 'passages' | 'reread'>;
@@ -206,7 +239,7 @@ function isProse(text: string): boolean {
 }
 
 /** On the message, on a part of it, or inside a document or a tool's result. */
-function hasBreakpoint(message: Readonly<Record<string, unknown>>): boolean {
+function hasBreakpoint(message: Fields): boolean {
   const partsOf = (whole: unknown) => (isObject(whole) ? listOf(whole.content) : []);
   const parts = partsOf(message);
   const inner = parts.flatMap((part) => [...partsOf(part), ...partsOf(isObject(part) && part.source)]);
@@ -312,6 +345,6 @@ function listOf(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+function isObject(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
