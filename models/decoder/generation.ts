@@ -21,6 +21,13 @@ export interface ChatMessage {
   readonly content: string;
 }
 
+/** A text that stands for no answer, and how likely it must be to be said. */
+export interface Abstention {
+  readonly text: string;
+  /** Of the whole text, right after the prompt: above 0, and 1 at most. */
+  readonly probability: number;
+}
+
 export interface GenerateOptions {
   /** Tokens to generate at most. Default 256; where the context is nearer full, up to its end. */
   readonly maxTokens?: number;
@@ -38,6 +45,11 @@ export interface GenerateOptions {
   readonly frequencyPenalty?: number;
   /** Taken from a token's logit where it was generated before. Default 0. */
   readonly presencePenalty?: number;
+  /**
+   * Is all that is said where it is so likely, whatever is likelier; `false`: never but as any text. Default
+   * `READER_ABSTENTION` for messages as `readerMessages` puts them, for others `false`.
+   */
+  readonly abstention?: Abstention | false;
   /** Ends it between two steps; a step takes a token, or 192 tokens of the prompt. */
   readonly signal?: AbortSignal;
 }

@@ -6,14 +6,15 @@ import { Tokenizer } from '../tokenizer.js';
 import { chatTemplateOf, type ChatTemplate } from './chat-template.js';
 import { openCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { EngineOptions, Precision } from './decoder-engine.js';
-import type { Device, Engine } from './engine.js';
+import type { Device, Engine, StepOutput } from './engine.js';
 import type { GenerateSettings } from './generate-settings.js';
 import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
 import { bytesAToken, type KvSlots, type Slots } from './kv-slots.js';
 import { LambdaWindow } from './lambda-window.js';
 import { openEngine, type DeviceChoice } from './open-engine.js';
 import { promptLookup } from './prompt-lookup.js';
-import { Sampler } from './sampler.js';
+import { abstentionFor } from './reader-prompt.js';
+import { probabilityOf, Sampler } from './sampler.js';
 import type { DecoderShape } from './shape.js';
 import { TextStream } from './text-stream.js';
 
@@ -162,6 +163,8 @@ interface Running {
   readonly maxTokens: number;
   readonly bytes: number;
   readonly sampler: Sampler;
+  /** Looked at once the prompt is read. */
+  readonly abstention: { readonly tokens: readonly number[]; readonly probability: number } | undefined;
   readonly stream: TextStream;
   /** Milliseconds that the prompt took to become rows. */
   readonly encoding: number;
@@ -182,7 +185,7 @@ interface Computed {
   /** [rows, width]. */
   readonly hidden: Float32Array;
   /** Tells how many tokens of the draft were right. */
-  keep(right: number): void;
+  readonly keep: (right: number) => void;
 }
 
 const port = parentPort!;
@@ -245,6 +248,12 @@ async function serve(
     return joined(pieces.flatMap((piece, i) => [engine.embed(piece), ...embeddings!.rows.slice(i, i + 1)]));
   };
 
+  const abstentionOf = (input: DecoderInput, { abstention }: GenerateSettings): Running['abstention'] => {
+    const wanted = abstention ?? abstentionFor(input);
+    if (!wanted || ends.length === 0) return undefined;
+    return { tokens: tokenizer.encode(wanted.text), probability: wanted.probability };
+  };
+
   const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
     const began = performance.now();
     const reading = reader?.read(input);
@@ -275,6 +284,7 @@ async function serve(
       maxTokens,
       bytes: (promptTokens + maxTokens) * bytesAToken(shape),
       sampler: new Sampler(settings),
+      abstention: abstentionOf(input, settings),
       stream: new TextStream(tokenizer, settings.stop),
       encoding: performance.now() - began,
       began: undefined,
@@ -340,6 +350,15 @@ async function serve(
     return again.length > 0;
   };
 
+  /** Rows behind what slots have. */
+  const step = ({ window }: Running, slots: Slots, rows: Float32Array): Promise<StepOutput> => {
+    const count = rows.length / shape.width;
+    const positions = Array.from({ length: count }, (_, row) => slots.length + row);
+    // A window is for the CPU alone.
+    const mask = window?.mask(slots as KvSlots, positions);
+    return engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
+  };
+
   /** @returns the last row and those of the draft once there are no more to compute */
   const compute = async (request: Running): Promise<Computed | undefined> => {
     const usual = Math.min(request.maxTokens, USUAL_ANSWER);
@@ -347,10 +366,7 @@ async function serve(
     const count = Math.min(ROWS, request.rows.length / shape.width);
     const rows = request.rows.subarray(0, count * shape.width);
     request.rows = request.rows.subarray(rows.length);
-    const positions = Array.from({ length: count }, (_, row) => slots.length + row);
-    // A window is for the CPU alone.
-    const mask = request.window?.mask(slots as KvSlots, positions);
-    const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
+    const { hidden, kv } = await step(request, slots, rows);
     // Room for an answer is made with that for the prompt's end, and not again after a few tokens.
     if (request.rows.length === 0 && count > 1) slots.reserve(slots.length + count + usual);
     const put = (rows: number) => {
@@ -401,6 +417,25 @@ async function serve(
     return true;
   };
 
+  /**
+   * Right after the prompt, all of which has slots.
+   * @param logits of its last row
+   * @returns whether the text that stands for no answer is as likely as it must be
+   */
+  const abstains = async (request: Running, logits: Float32Array): Promise<boolean> => {
+    const { tokens, probability } = request.abstention!;
+    let likely = probabilityOf(tokens[0]!, logits);
+    const before = tokens.slice(0, -1);
+    if (likely < probability || before.length === 0) return likely >= probability;
+    const { hidden, kv } = await step(request, request.slots!, engine.embed(before));
+    request.slots!.put(kv, [], before.length);
+    for (const [i, token] of tokens.slice(1).entries()) {
+      const row = hidden.subarray(i * shape.width, (i + 1) * shape.width);
+      likely *= probabilityOf(token, await engine.logits(row));
+    }
+    return likely >= probability;
+  };
+
   /** Takes a request a step further. @returns whether it is done */
   const advance = async (request: Running): Promise<boolean> => {
     if (request.began === undefined) {
@@ -410,9 +445,18 @@ async function serve(
     const computed = request.reading ? await read(request, request.reading) : await compute(request);
     if (!computed) return false;
     const { draft } = request;
+    const rowAt = (right: number) => computed.hidden.subarray(right * shape.width, (right + 1) * shape.width);
+    let logits = await engine.logits(rowAt(0));
+    let { keep } = computed;
+    if (request.abstention && request.said.length === 0) {
+      keep(0);
+      keep = () => undefined;
+      if (await abstains(request, logits))
+        for (const token of [...request.abstention.tokens, ends[0]!]) if (say(request, token)) return true;
+    }
     for (let right = 0; ; right++) {
-      const row = computed.hidden.subarray(right * shape.width, (right + 1) * shape.width);
-      const token = request.sampler.next(await engine.logits(row));
+      if (right > 0) logits = await engine.logits(rowAt(right));
+      const token = request.sampler.next(logits);
       if (token === undefined)
         throw new ModelError(
           'inference',
@@ -421,7 +465,7 @@ async function serve(
         );
       if (say(request, token)) return true;
       if (token === draft[right]) continue;
-      computed.keep(right);
+      keep(right);
       const most = Math.min(DRAFT, request.maxTokens - request.said.length - 1);
       // The first token of an answer often is the first of a name: it may be the one that it shares.
       request.draft = promptLookup(request.tokens, request.said.length > 1 ? 2 : 1, most);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { openCheckpoint } from '../../../models/decoder/checkpoint.js';
 import { DecoderEngine } from '../../../models/decoder/decoder-engine.js';
+import { logSoftmax } from '../../../kvreuse/divergence.js';
 import { Decoder, type DecoderOptions } from '../../../models/decoder/decoder.js';
 import type { ChatMessage, GenerateOptions } from '../../../models/decoder/generation.js';
 import { Sampler } from '../../../models/decoder/sampler.js';
@@ -282,6 +283,63 @@ describe('what goes wrong', () => {
   test('a model that is no decoder, or two at once', async () => {
     await expect(Decoder.load({ model: 'minilm' })).rejects.toThrow(/decoder\.model.*embedder/);
     await expect(Decoder.load({ model: 'smollm2', folder: 'there' })).rejects.toThrow(/folder/);
+  });
+});
+
+describe('a text that stands for no answer', () => {
+  const load = async () => {
+    const checkpoint = await openCheckpoint(checkpointFolder('llama'));
+    const engine = await DecoderEngine.open(checkpoint, { threads: 1, precision: 'float32' });
+    await checkpoint.close();
+    const exact = await Decoder.load({ folder: checkpointFolder('llama'), precision: 'float32' });
+    onTestFinished(async () => {
+      await engine.close();
+      await exact.close();
+    });
+    /** Of a text right behind a prompt. */
+    const likelihood = async (prompt: readonly number[], text: readonly number[]) => {
+      const all = [...prompt, ...text];
+      const positions = all.map((_, i) => i);
+      const { width } = engine.shape;
+      const { hidden } = await engine.step({ rows: engine.embed(all), positions, past: engine.slots() });
+      let likely = 1;
+      for (const [i, token] of text.entries()) {
+        const row = prompt.length - 1 + i;
+        const logits = await engine.logits(hidden.slice(row * width, (row + 1) * width));
+        likely *= Math.exp(logSoftmax(logits)[token]!);
+      }
+      return likely;
+    };
+    return { exact, likelihood };
+  };
+
+  test.each(['a', 'n', 'no', 'No.'])('is said from the probability on that is asked for: %j', async (text) => {
+    const { exact, likelihood } = await load();
+    const tokens = [0, ...(await exact.encode('Where is the lamp?'))];
+    const likely = await likelihood(tokens, await exact.encode(text));
+    const say = async (probability: number) => {
+      const generation = exact.generate({ tokens }, { maxTokens: 20, abstention: { text, probability } });
+      let streamed = '';
+      for await (const piece of generation) streamed += piece;
+      const result = await generation.result;
+      expect(streamed).toBe(result.text);
+      return result;
+    };
+    const plain = await exact.generate({ tokens }, { maxTokens: 20 }).result;
+    expect(await say(likely * 0.99)).toMatchObject({
+      text,
+      finishReason: 'stop',
+      completionTokens: (await exact.encode(text)).length,
+    });
+    const above = await say(Math.min(1, likely * 1.01));
+    expect([above.text, above.completionTokens]).toEqual([plain.text, plain.completionTokens]);
+  });
+
+  test('is told where it cannot be', () => {
+    for (const abstention of [{ text: '', probability: 0.1 }, { text: 'no', probability: 0 }, true])
+      expect(() => decoder.generate({ messages }, { abstention: abstention as never })).toThrow(
+        /generate\.abstention/,
+      );
   });
 });
 
