@@ -76,10 +76,3 @@ export function mulberry32(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-
-/** By the logits of all. */
-export function probabilityOf(token: number, logits: Float32Array): number {
-  const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
-  const sum = logits.reduce((total, logit) => total + Math.exp(logit - largest), 0);
-  return Math.exp(logits[token]! - largest) / sum;
-}

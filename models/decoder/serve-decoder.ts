@@ -3,10 +3,11 @@ import { KernelError } from '../../kernels/kernel-error.js';
 import { ModelError, type ModelErrorCode } from '../model-error.js';
 import { nativeTurn } from '../native-turn.js';
 import { Tokenizer } from '../tokenizer.js';
+import { isAsLikely, type AbstentionTokens } from './abstention.js';
 import { chatTemplateOf, type ChatTemplate } from './chat-template.js';
 import { openCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { EngineOptions, Precision } from './decoder-engine.js';
-import type { Device, Engine, StepOutput } from './engine.js';
+import type { Device, Engine } from './engine.js';
 import type { GenerateSettings } from './generate-settings.js';
 import type { DecoderInput, GenerationResult, Reuse } from './generation.js';
 import { bytesAToken, type KvSlots, type Slots } from './kv-slots.js';
@@ -14,7 +15,7 @@ import { LambdaWindow } from './lambda-window.js';
 import { openEngine, type DeviceChoice } from './open-engine.js';
 import { promptLookup } from './prompt-lookup.js';
 import { abstentionFor } from './reader-prompt.js';
-import { probabilityOf, Sampler } from './sampler.js';
+import { Sampler } from './sampler.js';
 import type { DecoderShape } from './shape.js';
 import { TextStream } from './text-stream.js';
 
@@ -164,7 +165,7 @@ interface Running {
   readonly bytes: number;
   readonly sampler: Sampler;
   /** Looked at once the prompt is read. */
-  readonly abstention: { readonly tokens: readonly number[]; readonly probability: number } | undefined;
+  readonly abstention: AbstentionTokens | undefined;
   readonly stream: TextStream;
   /** Milliseconds that the prompt took to become rows. */
   readonly encoding: number;
@@ -350,14 +351,9 @@ async function serve(
     return again.length > 0;
   };
 
-  /** Rows behind what slots have. */
-  const step = ({ window }: Running, slots: Slots, rows: Float32Array): Promise<StepOutput> => {
-    const count = rows.length / shape.width;
-    const positions = Array.from({ length: count }, (_, row) => slots.length + row);
-    // A window is for the CPU alone.
-    const mask = window?.mask(slots as KvSlots, positions);
-    return engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
-  };
+  /** A window is for the CPU alone. */
+  const maskOf = ({ window }: Running, slots: Slots, positions: readonly number[]) =>
+    window?.mask(slots as KvSlots, positions);
 
   /** @returns the last row and those of the draft once there are no more to compute */
   const compute = async (request: Running): Promise<Computed | undefined> => {
@@ -366,7 +362,9 @@ async function serve(
     const count = Math.min(ROWS, request.rows.length / shape.width);
     const rows = request.rows.subarray(0, count * shape.width);
     request.rows = request.rows.subarray(rows.length);
-    const { hidden, kv } = await step(request, slots, rows);
+    const positions = Array.from({ length: count }, (_, row) => slots.length + row);
+    const mask = maskOf(request, slots, positions);
+    const { hidden, kv } = await engine.step({ rows, positions, past: slots, ...(mask && { mask }) });
     // Room for an answer is made with that for the prompt's end, and not again after a few tokens.
     if (request.rows.length === 0 && count > 1) slots.reserve(slots.length + count + usual);
     const put = (rows: number) => {
@@ -417,25 +415,6 @@ async function serve(
     return true;
   };
 
-  /**
-   * Right after the prompt, all of which has slots.
-   * @param logits of its last row
-   * @returns whether the text that stands for no answer is as likely as it must be
-   */
-  const abstains = async (request: Running, logits: Float32Array): Promise<boolean> => {
-    const { tokens, probability } = request.abstention!;
-    let likely = probabilityOf(tokens[0]!, logits);
-    const before = tokens.slice(0, -1);
-    if (likely < probability || before.length === 0) return likely >= probability;
-    const { hidden, kv } = await step(request, request.slots!, engine.embed(before));
-    request.slots!.put(kv, [], before.length);
-    for (const [i, token] of tokens.slice(1).entries()) {
-      const row = hidden.subarray(i * shape.width, (i + 1) * shape.width);
-      likely *= probabilityOf(token, await engine.logits(row));
-    }
-    return likely >= probability;
-  };
-
   /** Takes a request a step further. @returns whether it is done */
   const advance = async (request: Running): Promise<boolean> => {
     if (request.began === undefined) {
@@ -448,11 +427,14 @@ async function serve(
     const rowAt = (right: number) => computed.hidden.subarray(right * shape.width, (right + 1) * shape.width);
     let logits = await engine.logits(rowAt(0));
     let { keep } = computed;
-    if (request.abstention && request.said.length === 0) {
+    const { abstention } = request;
+    if (abstention && request.said.length === 0) {
       keep(0);
       keep = () => undefined;
-      if (await abstains(request, logits))
-        for (const token of [...request.abstention.tokens, ends[0]!]) if (say(request, token)) return true;
+      const slots = request.slots!;
+      const maskAt = (positions: readonly number[]) => maskOf(request, slots, positions);
+      if (await isAsLikely(abstention, logits, engine, slots, maskAt))
+        for (const token of [...abstention.tokens, ends[0]!]) if (say(request, token)) return true;
     }
     for (let right = 0; ; right++) {
       if (right > 0) logits = await engine.logits(rowAt(right));
