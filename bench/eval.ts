@@ -32,7 +32,7 @@ import {
 import { printTable } from './table.js';
 
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
-       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--json]
+       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--declines 0.1] [--json]
        npm run eval -- chat [--folder CHECKPOINT]
        npm run eval -- kvreuse [--policy all|headline] [--questions 48] [--answers] [--folder CHECKPOINT]
                                [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
@@ -60,6 +60,7 @@ const { positionals, values } = parseArgs({
     guard: { type: 'boolean', default: false },
     summaries: { type: 'string', default: '6' },
     contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
+    declines: { type: 'string' },
   },
 });
 
@@ -67,6 +68,7 @@ const { positionals, values } = parseArgs({
 async function reader(): Promise<void> {
   const contexts = values.contexts.split(',') as ReaderContext[];
   const count = Number(values.questions ?? 100);
+  const declines = values.declines === undefined ? undefined : Number(values.declines);
   if (!(count >= 1) || contexts.some((name) => !READER_CONTEXTS.includes(name))) {
     refuse(USAGE);
     return;
@@ -82,7 +84,7 @@ async function reader(): Promise<void> {
     const rows = readerQuestions(set, count);
     figures[set] = {};
     for (const context of contexts) {
-      figures[set][context] = await readerFigures(decoder, pipeline, rows, context);
+      figures[set][context] = await readerFigures(decoder, pipeline, rows, context, declines);
       if (!values.json) console.error(`${set}, ${context}`, figures[set][context]);
     }
   }

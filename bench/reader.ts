@@ -61,13 +61,21 @@ export async function readerFigures(
   pipeline: Pipeline,
   rows: readonly ReaderQuestion[],
   context: ReaderContext,
+  /** Of the text that declines, from which on it does. Default where nothing is likelier. */
+  declinesFrom?: number,
 ): Promise<ReaderFigures> {
   const sums = { right: 0, declined: 0, promptTokens: 0, firstToken: 0, total: 0 };
   for (const row of rows) {
     const began = performance.now();
     const text = await contextOf(pipeline, row, context);
     const compression = context === 'compressed' ? performance.now() - began : 0;
-    const { result } = decoder.generate({ messages: readerMessages(row.question, text) }, { maxTokens: 32 });
+    const { result } = decoder.generate(
+      { messages: readerMessages(row.question, text) },
+      {
+        maxTokens: 32,
+        ...(declinesFrom !== undefined && { abstention: { text: NO_ANSWER, probability: declinesFrom } }),
+      },
+    );
     const { text: said, promptTokens, milliseconds } = await result;
     sums.right += Number(holdsAnswer(said, row.answers));
     sums.declined += Number(said.includes(NO_ANSWER.slice(0, -1)));

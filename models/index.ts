@@ -16,6 +16,6 @@ export {
 } from './decoder/document-encoder.js';
 export { embeddingMarker } from './decoder/embedding-marker.js';
 export { promptEmbeds, type EmbedsType } from './decoder/prompt-embeds.js';
-export { NO_ANSWER, READER_ABSTENTION, readerMessages } from './decoder/reader-prompt.js';
+export { NO_ANSWER, readerMessages } from './decoder/reader-prompt.js';
 export { ModelError, type ModelErrorCode } from './model-error.js';
 export { ModelRegistry, type ModelRegistryOptions } from './registry.js';

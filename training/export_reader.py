@@ -1,7 +1,8 @@
 """A checkpoint of reader.py or summary_lora.py as GGUF, in two files: what was trained with 8 bits (Q8_0), what was not as
-it was. On the grid of 4 bits that the source has, most of what the training moves would be rounded back.
+it was. Of several checkpoints it is their mean (Wortsman et al. 2022, Model soups). On the grid of 4 bits that the source
+has, most of what the training moves would be rounded back.
 
-python export_reader.py --checkpoint runs/reader/last.pt --out ../weights/smollm2 [--gguf FILE or FOLDER]
+python export_reader.py --checkpoint runs/reader/last.pt ... --out ../weights/smollm2 [--gguf FILE or FOLDER]
 """
 
 import argparse
@@ -17,7 +18,7 @@ Q8 = GGMLQuantizationType.Q8_0
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--gguf", type=Path, default=None)
     args = parser.parse_args()
@@ -26,7 +27,7 @@ def main() -> None:
     model = from_gguf(source)
     shape = model.shape
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.load_state_dict(torch.load(args.checkpoint)["model"])
+    model.load_state_dict(mean_of(args.checkpoint))
     after = model.state_dict()
     readers = [GGUFReader(part) for part in (sorted(source.glob("*.gguf")) if source.is_dir() else [source])]
     writer = GGUFWriter(args.out / "model.gguf", "llama", split_max_size=LARGEST_FILE)
@@ -60,6 +61,11 @@ def main() -> None:
     for file in sorted(args.out.glob("*.gguf")):
         print(f"{file}: {file.stat().st_size:,} bytes")
     print(f"{trained:,} weights with 8 bits")
+
+
+def mean_of(checkpoints: list[Path]) -> dict[str, torch.Tensor]:
+    states = [torch.load(path)["model"] for path in checkpoints]
+    return {name: sum(state[name] for state in states) / len(states) for name in states[0]}
 
 
 def by_pairs(weight: torch.Tensor, heads: int) -> torch.Tensor:

@@ -245,7 +245,7 @@ def main() -> None:
                 flush=True,
             )
             running = {"answer": [], "KL": []}
-        if step % 60 == 0:
+        if step % 30 == 0:
             save(last, average, model, optimizer, before + time.time() - began, step)
     save(last, average, model, optimizer, before + time.time() - began, step)
 

@@ -11,16 +11,10 @@ export const generateSettingsSchema = z.strictObject({
   frequencyPenalty: z.number().min(-2, 'give -2 or more').max(2, 'give 2 at most').default(0),
   presencePenalty: z.number().min(-2, 'give -2 or more').max(2, 'give 2 at most').default(0),
   abstention: z
-    .union(
-      [
-        z.literal(false),
-        z.strictObject({
-          text: z.string().min(1, 'give a text that is not empty'),
-          probability: z.number().gt(0, 'give more than 0').max(1, 'give 1 at most'),
-        }),
-      ],
-      'give a text and a probability, or false',
-    )
+    .strictObject({
+      text: z.string().min(1, 'give a text that is not empty'),
+      probability: z.number().gt(0, 'give more than 0').max(1, 'give 1 at most'),
+    })
     .optional(),
 });
 

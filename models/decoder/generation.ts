@@ -46,10 +46,10 @@ export interface GenerateOptions {
   /** Taken from a token's logit where it was generated before. Default 0. */
   readonly presencePenalty?: number;
   /**
-   * Is all that is said where it is so likely, whatever is likelier; `false`: never but as any text. Default
-   * `READER_ABSTENTION` for messages as `readerMessages` puts them, for others `false`.
+   * Is all that is said where it is so likely, whatever is likelier: of a reader `NO_ANSWER`, where a false answer costs more
+   * than none. Default none.
    */
-  readonly abstention?: Abstention | false;
+  readonly abstention?: Abstention;
   /** Ends it between two steps; a step takes a token, or 192 tokens of the prompt. */
   readonly signal?: AbortSignal;
 }

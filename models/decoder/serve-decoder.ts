@@ -14,7 +14,6 @@ import { bytesAToken, type KvSlots, type Slots } from './kv-slots.js';
 import { LambdaWindow } from './lambda-window.js';
 import { openEngine, type DeviceChoice } from './open-engine.js';
 import { promptLookup } from './prompt-lookup.js';
-import { abstentionFor } from './reader-prompt.js';
 import { Sampler } from './sampler.js';
 import type { DecoderShape } from './shape.js';
 import { TextStream } from './text-stream.js';
@@ -249,11 +248,10 @@ async function serve(
     return joined(pieces.flatMap((piece, i) => [engine.embed(piece), ...embeddings!.rows.slice(i, i + 1)]));
   };
 
-  const abstentionOf = (input: DecoderInput, { abstention }: GenerateSettings): Running['abstention'] => {
-    const wanted = abstention ?? abstentionFor(input);
-    if (!wanted || ends.length === 0) return undefined;
-    return { tokens: tokenizer.encode(wanted.text), probability: wanted.probability };
-  };
+  const abstentionOf = ({ abstention }: GenerateSettings): Running['abstention'] =>
+    abstention && ends.length > 0
+      ? { tokens: tokenizer.encode(abstention.text), probability: abstention.probability }
+      : undefined;
 
   const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
     const began = performance.now();
@@ -285,7 +283,7 @@ async function serve(
       maxTokens,
       bytes: (promptTokens + maxTokens) * bytesAToken(shape),
       sampler: new Sampler(settings),
-      abstention: abstentionOf(input, settings),
+      abstention: abstentionOf(settings),
       stream: new TextStream(tokenizer, settings.stop),
       encoding: performance.now() - began,
       began: undefined,

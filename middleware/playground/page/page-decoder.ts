@@ -2,14 +2,12 @@ import * as ort from 'onnxruntime-web/webgpu';
 import { findAdapter, findGpu } from '../../../kernels/find-gpu.js';
 import { chatLayout } from '../../../kvreuse/chat-layout.js';
 import { ChunkEngine } from '../../../kvreuse/chunk-engine.js';
-import { isAsLikely } from '../../../models/decoder/abstention.js';
 import { chatTemplateOf, type ChatTemplate } from '../../../models/decoder/chat-template.js';
 import type { Engine } from '../../../models/decoder/engine.js';
 import type { ChatMessage } from '../../../models/decoder/generation.js';
 import { GpuEngine, type GpuModel } from '../../../models/decoder/gpu-engine.js';
 import { pickRows } from '../../../models/decoder/pick-rows.js';
 import { rowsOf } from '../../../models/decoder/quantise.js';
-import { abstentionFor } from '../../../models/decoder/reader-prompt.js';
 import { Sampler } from '../../../models/decoder/sampler.js';
 import type { DecoderShape } from '../../../models/decoder/shape.js';
 import { TextStream } from '../../../models/decoder/text-stream.js';
@@ -102,21 +100,14 @@ export class PageDecoder {
     }
     const { slots, pieces } = step.value;
     let { hidden } = step.value;
-    const abstention = abstentionFor({ messages });
-    const noAnswer = abstention && { ...abstention, tokens: this.#tokenizer.encode(abstention.text) };
     const sampler = new Sampler(LIKELIEST);
     const stream = new TextStream(this.#tokenizer, []);
     const most = Math.min(maxTokens, contextLength - layout.tokens);
     let said = 0;
     let firstToken = 0;
-    /** Tokens that are said whatever is likelier. */
-    let chosen: readonly number[] = [];
     try {
       while (said < most) {
-        const logits = await engine.logits(hidden);
-        if (said === 0 && noAnswer && (await isAsLikely(noAnswer, logits, engine, slots)))
-          chosen = [...noAnswer.tokens, ...this.#ends.slice(0, 1)];
-        const token = chosen[said] ?? sampler.next(logits);
+        const token = sampler.next(await engine.logits(hidden));
         firstToken ||= performance.now() - began;
         if (token === undefined) throw new Error(`${this.name} gives no numbers for this prompt`);
         if (this.#ends.includes(token)) break;
