@@ -42,7 +42,6 @@ CHAT = 0.03  # the untouched model's own words, so that it goes on chatting
 PASSAGE = 0.03  # plain text, so that it stays a language model
 BLOCKS = 0.3  # of the rows whose documents may be chunks: read as chunks, too
 
-FROZEN_LAYERS = 0
 TOKENS_A_STEP = 4_800
 TOKENS_AT_ONCE = 2_400  # with padding
 MOST_TOKENS = 1_200
@@ -189,8 +188,6 @@ def main() -> None:
     if state:
         model.load_state_dict(state["latest"])
     model.embedding.weight.requires_grad_(False)
-    for layer in model.layers[:FROZEN_LAYERS]:
-        layer.requires_grad_(False)
     average = copy.deepcopy(model).requires_grad_(False)
     if state:
         average.load_state_dict(state["model"])

@@ -313,27 +313,30 @@ describe('a text that stands for no answer', () => {
     return { exact, likelihood };
   };
 
-  test.each(['a', 'n', 'no', 'No.'])('is said from the probability on that is asked for: %j', async (text) => {
-    const { exact, likelihood } = await load();
-    const tokens = [0, ...(await exact.encode('Where is the lamp?'))];
-    const likely = await likelihood(tokens, await exact.encode(text));
-    const say = async (probability: number) => {
-      const generation = exact.generate({ tokens }, { maxTokens: 20, abstention: { text, probability } });
-      let streamed = '';
-      for await (const piece of generation) streamed += piece;
-      const result = await generation.result;
-      expect(streamed).toBe(result.text);
-      return result;
-    };
-    const plain = await exact.generate({ tokens }, { maxTokens: 20 }).result;
-    expect(await say(likely * 0.99)).toMatchObject({
-      text,
-      finishReason: 'stop',
-      completionTokens: (await exact.encode(text)).length,
-    });
-    const above = await say(Math.min(1, likely * 1.01));
-    expect([above.text, above.completionTokens]).toEqual([plain.text, plain.completionTokens]);
-  });
+  test.each(['a', 'n', 'no', 'No.'])(
+    'is said from the probability on that is asked for: %j',
+    async (text) => {
+      const { exact, likelihood } = await load();
+      const tokens = [0, ...(await exact.encode('Where is the lamp?'))];
+      const likely = await likelihood(tokens, await exact.encode(text));
+      const say = async (probability: number) => {
+        const generation = exact.generate({ tokens }, { maxTokens: 20, abstention: { text, probability } });
+        let streamed = '';
+        for await (const piece of generation) streamed += piece;
+        const result = await generation.result;
+        expect(streamed).toBe(result.text);
+        return result;
+      };
+      const plain = await exact.generate({ tokens }, { maxTokens: 20 }).result;
+      expect(await say(likely * 0.99)).toMatchObject({
+        text,
+        finishReason: 'stop',
+        completionTokens: (await exact.encode(text)).length,
+      });
+      const above = await say(Math.min(1, likely * 1.01));
+      expect([above.text, above.completionTokens]).toEqual([plain.text, plain.completionTokens]);
+    },
+  );
 
   test('is told where it cannot be', () => {
     for (const abstention of [{ text: '', probability: 0.1 }, { text: 'no', probability: 0 }, true])
