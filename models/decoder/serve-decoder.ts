@@ -141,6 +141,8 @@ const WINDOWS = 16;
 interface Ended {
   readonly tokens: readonly number[];
   readonly slots: Slots;
+  /** Whether it was read from the first token to the last. */
+  readonly isStraight: boolean;
 }
 
 /** A request under way. */
@@ -151,6 +153,8 @@ interface Running {
   slots: Slots | undefined;
   /** As `Reading` has it. */
   readonly resumesFrom: number;
+  /** As `Ended` has it. */
+  isStraight: boolean;
   readonly window: LambdaWindow | undefined;
   /** Rows that are still to be computed, [rows, width]. */
   rows: Float32Array;
@@ -283,6 +287,7 @@ async function serve(
       maxTokens,
       bytes: (promptTokens + maxTokens) * bytesAToken(shape),
       sampler: new Sampler(settings),
+      isStraight: !reading,
       abstention: abstentionOf(settings),
       stream: new TextStream(tokenizer, settings.stop),
       encoding: performance.now() - began,
@@ -317,15 +322,17 @@ async function serve(
   /** Takes what the sequence that ended last has of the prompt, and lets go what it has beside that. */
   const resume = (request: Running): void => {
     if (!ended) return;
-    const { tokens, slots } = ended;
+    const { tokens, slots, isStraight } = ended;
     ended = undefined;
     const alike = Math.min(alikeIn(tokens, request.tokens), request.promptTokens - 1);
-    if (alike < request.resumesFrom) {
+    // What is near a straight reading is not for a prompt that is to be read so.
+    if (alike < request.resumesFrom || (request.isStraight && !isStraight)) {
       slots.release();
       return;
     }
     slots.truncate(alike);
     request.slots = slots;
+    request.isStraight = isStraight;
     request.reading = undefined;
     request.rows = engine.embed(request.tokens.slice(alike));
     request.reuse = { reused: alike, repaired: 0, computed: request.promptTokens - alike };
@@ -456,11 +463,11 @@ async function serve(
 
   /** Leaves, and keeps what is known for the prompt that comes next, in place of what ended before. */
   const end = (request: Running) => {
-    const { slots, tokens, resumesFrom } = request;
+    const { slots, tokens, resumesFrom, isStraight } = request;
     if (slots && resumesFrom < Infinity) {
       ended?.slots.release();
       // The last token that was said has no slot.
-      ended = { tokens: tokens.slice(0, slots.length), slots };
+      ended = { tokens: tokens.slice(0, slots.length), slots, isStraight };
       request.slots = undefined;
     }
     leave(request);

@@ -13,6 +13,9 @@ import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { ChunkDecoder, type ReuseOptions } from 'ragpress/kvreuse';
 import { ConfigurationError } from 'ragpress';
 import { Decoder, ModelRegistry } from 'ragpress/models';
+import { chatTemplateOf } from '../../models/decoder/chat-template.js';
+import { openCheckpoint } from '../../models/decoder/checkpoint.js';
+import { Tokenizer } from '../../models/tokenizer.js';
 import { checkpointFolder } from '../models/decoder/checkpoint-folder.js';
 
 const DOCUMENTS = [
@@ -247,6 +250,23 @@ describe('a decoder that keeps chunks', () => {
     const focused = await load({ policy: { name: 'cachecraft', focus: true } });
     await ask(focused, [0, 1, 2]);
     expect((await next(focused)).reuse!.reused).toBeLessThan(promptTokens - 'what does it cost?'.length);
+  });
+
+  test('reads tokens straight, whatever it has read from caches', async () => {
+    const decoder = await load({ policy: { name: 'none' } });
+    const checkpoint = await openCheckpoint(checkpointFolder('llama'));
+    await checkpoint.close();
+    const { json, config } = checkpoint.tokenizer;
+    const tokens = chatTemplateOf(checkpoint, new Tokenizer(json, config)).encode(
+      messages([2, 1, 0], 'what does it cost?'),
+    );
+    const { text } = await decoder.generate({ tokens }, { maxTokens: 5 }).result;
+    await ask(decoder, [0, 1, 2]);
+    await ask(decoder, [2, 1, 0]);
+    const straight = await decoder.generate({ tokens }, { maxTokens: 5 }).result;
+    expect([straight.text, straight.reuse]).toEqual([text, undefined]);
+    const again = await decoder.generate({ tokens }, { maxTokens: 5 }).result;
+    expect(again.reuse!.reused).toBe(tokens.length - 1);
   });
 
   test('reads prompts without documents straight', async () => {
