@@ -118,7 +118,7 @@ async function answered(name: string, query: string, text: string): Promise<stri
   );
   const { text: said, promptTokens, milliseconds, reuse } = await generation.result;
   const cut = read === text ? '' : ` of ${count(tokens)}, the rest does not fit`;
-  const saved = reuse && reuse.reused > 0 ? `, ${count(reuse.reused)} of them from caches` : '';
+  const saved = reuse && reuse.reused > 0 ? `, ${count(reuse.reused)} of them known before` : '';
   return (
     `  ${name.padEnd(8)} ${count(promptTokens).padStart(6)} tokens read in ${(milliseconds.firstToken / 1000).toFixed(2)} s` +
     `${pc.dim(cut)}${pc.green(saved)}: ${pc.bold(said.trim())}`
