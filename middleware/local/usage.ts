@@ -5,7 +5,7 @@ export interface Usage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   /**
-   * Of the prompts' tokens, where documents were read before: under a name of ours, since OpenAI's `cached_tokens` are
+   * Of the prompts' tokens, where some were known before: under a name of ours, since OpenAI's `cached_tokens` are
    * an exact prefix.
    */
   readonly ragpress?: {

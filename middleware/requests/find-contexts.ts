@@ -112,7 +112,7 @@ function readMessages(given: unknown, index: number): Message[] {
 
 /** None where the request goes on from one that the provider keeps: the question they were first sent for is not here. */
 function readInstructions({ instructions, previous_response_id, conversation }: Fields): Message[] {
-  const isKept = typeof previous_response_id === 'string' || (conversation ?? undefined) !== undefined;
+  const isKept = (previous_response_id ?? conversation ?? null) !== null;
   return typeof instructions === 'string' && !isKept
     ? [readMessage({ role: 'system' }, instructions, ['instructions'])]
     : [];

@@ -1,9 +1,8 @@
 import Anthropic from '@anthropic-ai/sdk';
-import { pino } from 'pino';
-import { afterEach, describe, expect, test } from 'vitest';
-import { serve } from 'ragpress/proxy';
-import { startUpstream, type Answer } from '../integration/upstream.js';
+import { describe, expect, test } from 'vitest';
+import type { Answer } from '../integration/upstream.js';
 import { ferry, prompts, question, yard } from './requests/prompts.js';
+import { startProxy } from './start-proxy.js';
 
 const MODEL = 'claude-sonnet-4-5';
 const usage = {
@@ -48,22 +47,9 @@ const answerLikeAnthropic: Answer = ({ url, body }, response) => {
   response.end(JSON.stringify(answer));
 };
 
-const opened: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const open of opened.splice(0).reverse()) await open.close();
-});
-
 async function start(tokens = 60) {
-  const upstream = await startUpstream(answerLikeAnthropic);
-  opened.push(upstream);
-  const proxy = await serve({
-    upstream: upstream.url,
-    port: 0,
-    logger: pino({ level: 'silent' }),
-    pipeline: { budget: { tokens } },
-  });
-  opened.push(proxy);
-  const client = new Anthropic({ baseURL: proxy.url, apiKey: 'sk-ant-1', maxRetries: 0 });
+  const { upstream, url } = await startProxy(answerLikeAnthropic, tokens);
+  const client = new Anthropic({ baseURL: url, apiKey: 'sk-ant-1', maxRetries: 0 });
   const sent = () =>
     JSON.parse(upstream.received.at(-1)!.body) as Pick<Anthropic.MessageCreateParams, 'messages' | 'system'>;
   return { upstream, client, sent };

@@ -1,9 +1,8 @@
 import OpenAI from 'openai';
-import { pino } from 'pino';
-import { afterEach, describe, expect, test } from 'vitest';
-import { serve } from 'ragpress/proxy';
-import { startUpstream, type Answer } from '../integration/upstream.js';
+import { describe, expect, test } from 'vitest';
+import type { Answer } from '../integration/upstream.js';
 import { ferry, prompts, question, yard } from './requests/prompts.js';
+import { startProxy } from './start-proxy.js';
 
 const answer = {
   id: 'resp_01',
@@ -60,22 +59,9 @@ const answerLikeOpenAi: Answer = ({ url, body }, response) => {
   response.end(JSON.stringify(url.includes('/input_tokens') ? counted : answer));
 };
 
-const opened: { close(): Promise<void> }[] = [];
-afterEach(async () => {
-  for (const open of opened.splice(0).reverse()) await open.close();
-});
-
 async function start(tokens = 60) {
-  const upstream = await startUpstream(answerLikeOpenAi);
-  opened.push(upstream);
-  const proxy = await serve({
-    upstream: upstream.url,
-    port: 0,
-    logger: pino({ level: 'silent' }),
-    pipeline: { budget: { tokens } },
-  });
-  opened.push(proxy);
-  const client = new OpenAI({ baseURL: `${proxy.url}/v1`, apiKey: 'sk-1', maxRetries: 0 });
+  const { upstream, url } = await startProxy(answerLikeOpenAi, tokens);
+  const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'sk-1', maxRetries: 0 });
   const sent = () =>
     JSON.parse(upstream.received.at(-1)!.body) as {
       input: string | OpenAI.Responses.ResponseInputItem[];
