@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { commonPrefix } from '../models/decoder/common-prefix.js';
 import type { Stayed } from './chunk-engine.js';
 
 /** Tokens at a chunk's ends by which an edited one is known again. */
@@ -26,8 +27,7 @@ export class EditedChunks {
       const old = this.#chunks.get(anchor);
       if (!old) continue;
       const shorter = Math.min(old.tokens.length, tokens.length);
-      let head = 0;
-      while (head < shorter && old.tokens[head] === tokens[head]) head++;
+      const head = commonPrefix(old.tokens, tokens);
       let tail = 0;
       while (tail < shorter - head && old.tokens.at(-1 - tail) === tokens.at(-1 - tail)) tail++;
       if (head + tail >= LEAST * tokens.length) return { ...old, head, tail };

@@ -60,8 +60,8 @@ export interface DecoderOptions {
    */
   readonly window?: number;
   /**
-   * Megabytes that keys and values of all requests under way may take: others wait until there is room. One is always
-   * let in, and four at most take turns. Default 128.
+   * Megabytes that keys and values of all requests under way may take, and of the sequence that ended last: others wait
+   * until there is room. One is always let in, and four at most take turns. Default 128.
    */
   readonly cacheMegabytes?: number;
 }

@@ -6,12 +6,17 @@ import { encodeRowDeviation } from '../../kernels/row-deviation.js';
 import { encodeScatterRows } from '../../kernels/scatter-rows.js';
 import { carryOver } from './carry-over.js';
 import type { LayerRange } from './engine.js';
-import { placesFrom, type SlotRun, type Slots, type StepKv, type TokensKv } from './kv-slots.js';
+import {
+  inSteps,
+  placesFrom,
+  STEP,
+  type SlotRun,
+  type Slots,
+  type StepKv,
+  type TokensKv,
+} from './kv-slots.js';
 import type { Rope } from './rope.js';
 import type { DecoderShape } from './shape.js';
-
-/** Slots are added so many at once; there are always some, as a graph on a GPU wants a past to be there. */
-const STEP = 64;
 
 /** Keys, rotated, and values of rows where ONNX Runtime left them: [layers, kvHeads, rows, headSize] each. */
 export interface GpuStepKv extends StepKv {
@@ -83,7 +88,7 @@ export class GpuSlots implements Slots {
     this.#rope = rope;
     this.#gpu = gpu;
     this.#chunks = chunks;
-    this.reserve(STEP);
+    this.reserve(STEP); // A graph on a GPU wants a past to be there.
   }
 
   get length(): number {
@@ -313,8 +318,4 @@ export class GpuSlots implements Slots {
     this.#pending = commands.finish().then(() => before);
     this.#pending.catch(() => undefined); // Whoever goes on with the slots is told.
   }
-}
-
-function inSteps(slots: number): number {
-  return Math.ceil(slots / STEP) * STEP;
 }

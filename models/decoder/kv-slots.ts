@@ -5,7 +5,7 @@ import { Scratch } from './scratch.js';
 import type { DecoderShape } from './shape.js';
 
 /** Slots are added so many at once: a graph sees no more than this many that hold nothing. */
-const STEP = 64;
+export const STEP = 64;
 
 /** Keys and values of rows as an engine puts them out, of the layers from `from` on: what is in them its slots know. */
 export interface StepKv {
@@ -317,7 +317,8 @@ function carryKeys(
   }
 }
 
-function inSteps(slots: number): number {
+/** Room for so many slots. */
+export function inSteps(slots: number): number {
   return Math.ceil(slots / STEP) * STEP;
 }
 

@@ -6,6 +6,7 @@ import { Tokenizer } from '../tokenizer.js';
 import { isAsLikely, type AbstentionTokens } from './abstention.js';
 import { chatTemplateOf, type ChatTemplate } from './chat-template.js';
 import { openCheckpoint, type Checkpoint } from './checkpoint.js';
+import { commonPrefix } from './common-prefix.js';
 import type { EngineOptions, Precision } from './decoder-engine.js';
 import type { Device, Engine } from './engine.js';
 import type { GenerateSettings } from './generate-settings.js';
@@ -188,8 +189,8 @@ interface Running {
 interface Computed {
   /** [rows, width]. */
   readonly hidden: Float32Array;
-  /** Tells how many tokens of the draft were right. */
-  readonly keep: (right: number) => void;
+  /** Tells how many tokens of the draft were right: rows of the others are let go. */
+  keep(right: number): void;
 }
 
 const port = parentPort!;
@@ -314,6 +315,7 @@ async function serve(
       request.slots = undefined;
       request.reading = reader?.read(request.input)?.steps;
       request.rows = request.reading ? new Float32Array(0) : embedsOf(request.input);
+      request.reuse = undefined;
       request.again = [...request.said];
       request.draft = [];
     }
@@ -324,7 +326,7 @@ async function serve(
     if (!ended) return;
     const { tokens, slots, isStraight } = ended;
     ended = undefined;
-    const alike = Math.min(alikeIn(tokens, request.tokens), request.promptTokens - 1);
+    const alike = Math.min(commonPrefix(tokens, request.tokens), request.promptTokens - 1);
     // What is near a straight reading is not for a prompt that is to be read so.
     if (alike < request.resumesFrom || (request.isStraight && !isStraight)) {
       slots.release();
@@ -380,10 +382,11 @@ async function serve(
       return undefined;
     }
     const drafted = request.draft.length;
+    if (drafted === 0) put(count);
     return {
       hidden: hidden.slice(-(1 + drafted) * shape.width),
       keep: (right) => {
-        put(count - drafted + right);
+        if (drafted > 0) put(1 + right);
       },
     };
   };
@@ -431,11 +434,8 @@ async function serve(
     const { draft } = request;
     const rowAt = (right: number) => computed.hidden.subarray(right * shape.width, (right + 1) * shape.width);
     let logits = await engine.logits(rowAt(0));
-    let { keep } = computed;
     const { abstention } = request;
     if (abstention && request.said.length === 0) {
-      keep(0);
-      keep = () => undefined;
       const slots = request.slots!;
       const maskAt = (positions: readonly number[]) => maskOf(request, slots, positions);
       if (await isAsLikely(abstention, logits, engine, slots, maskAt))
@@ -450,9 +450,10 @@ async function serve(
           path,
           `${path} gives no numbers for this input; its weights may be damaged`,
         );
-      if (say(request, token)) return true;
-      if (token === draft[right]) continue;
-      keep(right);
+      const isDone = say(request, token);
+      if (!isDone && token === draft[right]) continue;
+      computed.keep(right);
+      if (isDone) return true;
       const most = Math.min(DRAFT, request.maxTokens - request.said.length - 1);
       // The first token of an answer often is the first of a name: it may be the one that it shares.
       request.draft = promptLookup(request.tokens, request.said.length > 1 ? 2 : 1, most);
@@ -464,7 +465,8 @@ async function serve(
   /** Leaves, and keeps what is known for the prompt that comes next, in place of what ended before. */
   const end = (request: Running) => {
     const { slots, tokens, resumesFrom, isStraight } = request;
-    if (slots && resumesFrom < Infinity) {
+    const own = (slots?.length ?? 0) * bytesAToken(shape);
+    if (slots && resumesFrom < Infinity && bytes - request.bytes + own <= cacheBytes) {
       ended?.slots.release();
       // The last token that was said has no slot.
       ended = { tokens: tokens.slice(0, slots.length), slots, isStraight };
@@ -583,14 +585,6 @@ async function serve(
       device: { name: engine.device, reason: opened.reason },
     },
   });
-}
-
-/** Tokens that both begin with. */
-function alikeIn(a: readonly number[], b: readonly number[]): number {
-  const shorter = Math.min(a.length, b.length);
-  let alike = 0;
-  while (alike < shorter && a[alike] === b[alike]) alike++;
-  return alike;
 }
 
 function joined(parts: readonly Float32Array[]): Float32Array {

@@ -21,6 +21,19 @@ beforeAll(async () => {
 });
 afterAll(() => decoder.close());
 
+/** The engine by itself and in a decoder, both in float32, until the test is over. */
+async function openExact() {
+  const checkpoint = await openCheckpoint(checkpointFolder('llama'));
+  const engine = await DecoderEngine.open(checkpoint, { threads: 1, precision: 'float32' });
+  await checkpoint.close();
+  const exact = await Decoder.load({ folder: checkpointFolder('llama'), precision: 'float32' });
+  onTestFinished(async () => {
+    await engine.close();
+    await exact.close();
+  });
+  return { checkpoint, engine, exact };
+}
+
 async function textOf(options: GenerateOptions, from = decoder): Promise<string> {
   return (await from.generate({ messages }, options).result).text;
 }
@@ -68,14 +81,7 @@ describe('what is generated', () => {
     ['the likeliest, for repeating', { temperature: 0, frequencyPenalty: 0.3 }],
     ['sampled', { temperature: 0.8, frequencyPenalty: 0 }],
   ])('is what a token at a time gives, %s, where text comes again', async (_, chosen) => {
-    const checkpoint = await openCheckpoint(checkpointFolder('llama'));
-    const engine = await DecoderEngine.open(checkpoint, { threads: 1, precision: 'float32' });
-    await checkpoint.close();
-    const exact = await Decoder.load({ folder: checkpointFolder('llama'), precision: 'float32' });
-    onTestFinished(async () => {
-      await engine.close();
-      await exact.close();
-    });
+    const { checkpoint, engine, exact } = await openExact();
     for (const seed of [1, 2, 3]) {
       const some = Array.from({ length: 9 }, (_, i) => 3 + ((seed * 31 + i * i * 7) % 90));
       const prompt = [...some, ...some, 5, ...some.slice(0, 4)];
@@ -288,14 +294,7 @@ describe('what goes wrong', () => {
 
 describe('a text that stands for no answer', () => {
   const load = async () => {
-    const checkpoint = await openCheckpoint(checkpointFolder('llama'));
-    const engine = await DecoderEngine.open(checkpoint, { threads: 1, precision: 'float32' });
-    await checkpoint.close();
-    const exact = await Decoder.load({ folder: checkpointFolder('llama'), precision: 'float32' });
-    onTestFinished(async () => {
-      await engine.close();
-      await exact.close();
-    });
+    const { engine, exact } = await openExact();
     /** Of a text right behind a prompt. */
     const likelihood = async (prompt: readonly number[], text: readonly number[]) => {
       const all = [...prompt, ...text];
@@ -386,6 +385,14 @@ describe('a prompt that begins as the one before it', () => {
     const again = await say(chat, turns, 70);
     expect(again.reuse).toEqual({ reused: again.promptTokens - 1, repaired: 0, computed: 1 });
     expect(again.text).toBe(first.text);
+  });
+
+  test('is known as well where the one before it was answered in a token, and where there was room for it', async () => {
+    const chat = await open();
+    const { promptTokens } = await say(chat, turns, 1);
+    expect((await say(chat, turns)).reuse!.reused).toBe(promptTokens - 1);
+    const narrow = await open({ cacheMegabytes: 0.001 });
+    for (let i = 0; i < 2; i++) expect((await say(narrow, turns)).reuse).toBeUndefined();
   });
 
   test('is gone on from where the one before it was ended early', async () => {
