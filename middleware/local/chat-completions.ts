@@ -1,16 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { ChatMessage } from '../../models/decoder/generation.js';
-import { readerMessages } from '../../models/decoder/reader-prompt.js';
 import type { TextGenerator } from '../lazy-decoder.js';
 import { documentText } from '../requests/document-text.js';
 import { parseFields } from './parse-fields.js';
 import type { Reply } from './reply.js';
 import { generateOptions, samplingFields } from './sampling-fields.js';
 import { supportedField } from './supported-field.js';
+import { textContent } from './text-content.js';
 import { usageOf } from './usage.js';
+import { withDocuments } from './with-documents.js';
 
-const TEXT_ONLY = 'give a text, or a list of parts { type: "text", text }: nothing else is read';
+const content = textContent('text');
 
 const messageSchema = z
   .object({
@@ -18,17 +19,15 @@ const messageSchema = z
       ['system', 'developer', 'user', 'assistant'],
       'give system, developer, user or assistant: tools and their results are not read',
     ),
-    content: z
-      .union([z.string(), z.array(z.object({ type: z.literal('text'), text: z.string() }))], TEXT_ONLY)
-      .nullish(),
+    content: content.nullish(),
   })
   .refine(({ role, content }) => role === 'assistant' || content != null, {
     path: ['content'],
-    error: TEXT_ONLY,
+    error: 'give a text',
   })
   .transform(({ role, content }): ChatMessage => ({
     role: role === 'developer' ? 'system' : role,
-    content: Array.isArray(content) ? content.map(({ text }) => text).join('\n') : (content ?? ''),
+    content: content ?? '',
   }));
 
 const chatSchema = z.object(
@@ -75,8 +74,14 @@ export async function completeChat(
     body,
   );
   const max_tokens = max_completion_tokens ?? sampling.max_tokens;
+  const asked = messages.findLastIndex(({ role }) => role === 'user');
+  const asking = messages.map((message, index) =>
+    index === asked && documents
+      ? { ...message, documents: documents.map((document) => documentText(document)) }
+      : message,
+  );
   const generation = decoder.generate(
-    { messages: withDocuments(messages, documents ?? []) },
+    { messages: withDocuments(asking) },
     { ...generateOptions({ ...sampling, max_tokens }), signal },
   );
   const head = {
@@ -119,20 +124,4 @@ export async function completeChat(
     await reply.event({ ...head, object: 'chat.completion.chunk', choices: [], usage: usageOf([result]) });
   }
   reply.endEvents();
-}
-
-function withDocuments(
-  messages: readonly ChatMessage[],
-  documents: readonly unknown[],
-): readonly ChatMessage[] {
-  const asked = messages.findLastIndex(({ role }) => role === 'user');
-  const context = documents
-    .map((document) => documentText(document))
-    .filter(({ text }) => text.trim() !== '')
-    .map(({ text, title }, index) => `[${index + 1}]${title ? ` ${title}` : ''}\n${text}`)
-    .join('\n\n');
-  if (asked < 0 || context === '') return messages;
-  const [instruction, question] = readerMessages(messages[asked]!.content, context);
-  const put = messages.with(asked, question!);
-  return messages.some(({ role }) => role === 'system') ? put : [instruction!, ...put];
 }

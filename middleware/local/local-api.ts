@@ -3,7 +3,9 @@ import type { TextGenerator } from '../lazy-decoder.js';
 import { ApiError } from './api-error.js';
 import { completeChat } from './chat-completions.js';
 import { complete } from './completions.js';
+import { completeMessage } from './messages.js';
 import type { Reply } from './reply.js';
+import { respond } from './responses.js';
 
 export interface ApiRequest {
   readonly method: string;
@@ -15,12 +17,19 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
 }
 
+const ANSWERS: Readonly<Record<string, typeof completeChat>> = {
+  '/chat/completions': completeChat,
+  '/completions': complete,
+  '/responses': respond,
+  '/messages': completeMessage,
+};
+
 /** The list of models has to say since when there is one. */
 const STARTED = Math.floor(Date.now() / 1000);
 
 /**
- * OpenAI's API, as much of it as a decoder can answer: chat completions, completions, and a list of one model. Whatever
- * model a request names, that one answers, and the answer says so. Fields that are not known are passed over; those
+ * OpenAI's API, as much of it as a decoder can answer: chat completions, responses, completions, and a list of one model;
+ * and Anthropic's messages. Whatever model a request names, that one answers, and the answer says so. Fields that are not known are passed over; those
  * that would change an answer's form, and cannot here, are refused.
  * @throws ApiError; what `decoder.generate` and its result throw
  */
@@ -30,7 +39,9 @@ export async function answerLocally(
   reply: Reply,
 ): Promise<void> {
   const [, route, model] =
-    /^(?:\/v1)?(\/chat\/completions|\/completions|\/models)(?:\/([^/?]+))?(?:\?|$)/.exec(path) ?? [];
+    /^(?:\/v1)?(\/chat\/completions|\/completions|\/responses|(?<=^\/v1)\/messages|\/models)(?:\/([^/?]+))?(?:\?|$)/.exec(
+      path,
+    ) ?? [];
   if (route === undefined || (model !== undefined && route !== '/models')) throw unknownPath();
   const expected = route === '/models' ? 'GET' : 'POST';
   if (method !== expected) throw wrongMethod(expected);
@@ -41,8 +52,7 @@ export async function answerLocally(
     else throw unknownModel(decoder.model);
     return;
   }
-  const body = parseJson(await read());
-  await (route === '/completions' ? complete : completeChat)(decoder, body, reply, signal);
+  await ANSWERS[route]!(decoder, parseJson(await read()), reply, signal);
 }
 
 function parseJson(bytes: Buffer): unknown {
@@ -64,7 +74,8 @@ function decoded(part: string): string {
 }
 
 function unknownPath(): ApiError {
-  const message = 'There are /v1/chat/completions, /v1/completions and /v1/models here, and nothing else.';
+  const message =
+    'There are /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions and /v1/models here, and nothing else.';
   return new ApiError({ status: 404, type: 'invalid_request_error', code: 'unknown_url', message });
 }
 

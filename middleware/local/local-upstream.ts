@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { ChunkDecoder, type ChunkDecoderOptions } from '../../kvreuse/chunk-decoder.js';
 import { LazyDecoder, type TextGenerator } from '../lazy-decoder.js';
 import type { Metrics } from '../metrics.js';
+import { apiFormOf } from '../proxy/api-form.js';
 import { readBody } from '../proxy/read-body.js';
 import { UpstreamError, type Destination, type Forwarding } from '../proxy/upstream.js';
 import { answerTo, ApiError, MODEL_FAILURE } from './api-error.js';
@@ -50,7 +51,7 @@ export class LocalUpstream implements Destination {
   }
 
   async #answer({ request, response, path, body, headers, signal }: Forwarding): Promise<void> {
-    const reply = new Reply(response, headers, signal);
+    const reply = new Reply(response, headers, signal, apiFormOf(path));
     let decoder: TextGenerator | undefined;
     try {
       decoder = this.#counted(await this.#decoder.load());

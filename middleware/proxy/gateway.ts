@@ -6,9 +6,10 @@ import { ModelError } from '../../models/model-error.js';
 import { LocalUpstream } from '../local/local-upstream.js';
 import { Metrics } from '../metrics.js';
 import { Pipelines } from '../pipelines.js';
+import { apiFormOf } from './api-form.js';
 import { compressBody, errorHeader, reportHeaders, type CompressedBody } from './compress-body.js';
 import { readBody } from './read-body.js';
-import { sendAnthropicError, sendError, type ErrorAnswer } from './send-error.js';
+import { sendError, type ErrorAnswer } from './send-error.js';
 import { silentLogger, type ProxySettings } from './settings.js';
 import { Upstream, UpstreamError, type Destination } from './upstream.js';
 
@@ -147,8 +148,7 @@ export class Gateway {
     const isUpstreams = error instanceof UpstreamError || error instanceof ModelError;
     if (isUpstreams) this.metrics.countFailure('upstream');
     if (!response.destroyed && !response.writableEnded) {
-      const send = MESSAGES.test(pathname(path)) ? sendAnthropicError : sendError;
-      send(response, answerTo(error), headers);
+      sendError(response, answerTo(error), headers, apiFormOf(path));
     }
     return isUpstreams ? error.message : (error as Error).name;
   }
@@ -180,20 +180,13 @@ function answerTo(error: unknown): ErrorAnswer {
   return { status: 500, type: 'api_error', code: 'ragpress_failure', message: 'The proxy failed.' };
 }
 
-const CHAT_COMPLETIONS = /\/chat\/completions$/;
-/** OpenAI's newer form; tokens are counted of what would be sent. */
-const RESPONSES = /\/responses(?:\/input_tokens)?$/;
-/** Anthropic's; tokens are counted of what would be sent. */
-const MESSAGES = /\/v1\/messages(?:\/count_tokens)?$/;
-
 /** Requests in a content coding are the client's and the upstream's business, and pass through. */
 function isCompressible(
   { method, headers }: IncomingMessage,
   path: string,
   read: Buffer | undefined,
 ): boolean {
-  if (method !== 'POST' || ![CHAT_COMPLETIONS, RESPONSES, MESSAGES].some((form) => form.test(pathname(path))))
-    return false;
+  if (method !== 'POST' || apiFormOf(path) === undefined) return false;
   return read !== undefined || (headers['content-encoding'] ?? 'identity') === 'identity';
 }
 

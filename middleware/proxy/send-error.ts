@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { ApiForm } from './api-form.js';
 
 export interface ErrorAnswer {
   readonly status: number;
@@ -9,23 +10,23 @@ export interface ErrorAnswer {
   readonly param?: string;
 }
 
-/** Answers with an error in OpenAI's form, which its clients turn into their own. */
+/** Answers with an error in a form that the API's clients turn into their own, OpenAI's where none is told. */
 export function sendError(
   response: ServerResponse,
   answer: ErrorAnswer,
   headers: OutgoingHttpHeaders = {},
+  form?: ApiForm,
 ): void {
-  const { status, message, type, code, param = null } = answer;
-  send(response, status, { error: { message, type, param, code } }, headers);
+  send(response, answer.status, form === 'messages' ? anthropicError(answer) : openAiError(answer), headers);
 }
 
-/** Answers with an error in Anthropic's form. */
-export function sendAnthropicError(
-  response: ServerResponse,
-  { status, type, message }: ErrorAnswer,
-  headers: OutgoingHttpHeaders = {},
-): void {
-  send(response, status, { type: 'error', error: { type, message } }, headers);
+export function openAiError(answer: ErrorAnswer) {
+  const { message, type, code, param = null } = answer;
+  return { error: { message, type, param, code } };
+}
+
+export function anthropicError({ type, message }: ErrorAnswer) {
+  return { type: 'error', error: { type, message } };
 }
 
 function send(response: ServerResponse, status: number, answer: object, headers: OutgoingHttpHeaders): void {

@@ -4,7 +4,7 @@ import type { Answer } from '../integration/upstream.js';
 import { ferry, prompts, question, yard } from './requests/prompts.js';
 import { startProxy } from './start-proxy.js';
 
-const MODEL = 'claude-sonnet-4-5';
+const MODEL = 'claude';
 const usage = {
   input_tokens: 60,
   output_tokens: 9,
