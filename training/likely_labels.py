@@ -12,11 +12,13 @@ from pathlib import Path
 import torch
 from data import DATA
 from decoder import from_gguf
+from packed import Segment, batch_of, in_parts, length, logits_of
 from reader_data import END, chat_ids, prompt_of, tokenizer
+from torch.nn import functional as F
 
 LEAST = 0.12  # probability of the whole answer, read from its evidence alone
 LONGEST = 2_000  # characters of evidence
-BATCH = 32
+TOKENS_AT_ONCE = 4_800
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
     for name in {label["set"] for label in labels}:
         with gzip.open(DATA / "evidence" / f"{name}.train.jsonl.gz", "rt", encoding="utf8") as lines:
             asked |= {(row["id"], row["question"]): row for row in map(json.loads, lines)}
-    items = []
+    items: list[tuple[dict, list[Segment]]] = []
     for label in labels:
         row = asked[label["id"], label["question"]]
         evidence = " ".join(row["documents"][d]["sentences"][s].strip() for d, s in row["evidence"])
@@ -41,18 +43,14 @@ def main() -> None:
             continue
         title = row["documents"][row["evidence"][0][0]]["title"]
         prompt = chat_ids(text, prompt_of(row["question"], [(title, evidence)]))
-        items.append((label, len(prompt), [*prompt, *text.encode(label["answer"]).ids, END]))
-    items.sort(key=lambda item: len(item[2]))
-    for i in range(0, len(items), BATCH):
-        batch = items[i : i + BATCH]
-        ids = torch.full((len(batch), len(batch[-1][2])), END)
-        for row, (_, _, tokens) in zip(ids, batch):
-            row[: len(tokens)] = torch.tensor(tokens)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            hidden = model.hidden(ids)
-        for (label, start, tokens), states in zip(batch, hidden):
-            logs = model.logits(states[start - 1 : len(tokens) - 1].float()).log_softmax(-1)
-            if logs.gather(1, torch.tensor(tokens[start:])[:, None]).sum().exp() >= LEAST:
+        ids = [*prompt, *text.encode(label["answer"]).ids, END]
+        items.append((label, [Segment(ids, 0, wanted=len(prompt))]))
+    for part in in_parts(items, TOKENS_AT_ONCE, lambda item: length(item[1])):
+        batch = batch_of([row for _, row in part], END)
+        with torch.no_grad():
+            said = zip(logits_of(model, batch).split(batch.sizes), batch.wanted.split(batch.sizes))
+        for (label, _), (logits, wanted) in zip(part, said):
+            if (-F.cross_entropy(logits, wanted, reduction="sum")).exp() >= LEAST:
                 print(json.dumps(label), flush=True)
 
 

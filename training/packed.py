@@ -1,9 +1,13 @@
 """Rows of segments that share what they read: a segment sees some of those before it, at positions of its own."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from decoder import Decoder
+
+Item = TypeVar("Item")
 
 
 @dataclass
@@ -28,6 +32,17 @@ class Batch:
 
 def length(row: list[Segment]) -> int:
     return sum(len(segment.ids) for segment in row)
+
+
+def in_parts(items: Iterable[Item], tokens: int, tokens_of: Callable[[Item], int]) -> list[list[Item]]:
+    """Those of like length together, the longest first, at most so many tokens with their padding, which is computed too."""
+    parts: list[list[Item]] = []
+    for item in sorted(items, key=tokens_of, reverse=True):
+        if parts and tokens_of(parts[-1][0]) * (len(parts[-1]) + 1) <= tokens:
+            parts[-1].append(item)
+        else:
+            parts.append([item])
+    return parts
 
 
 def batch_of(rows: list[list[Segment]], pad: int = 0) -> Batch:

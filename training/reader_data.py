@@ -59,11 +59,15 @@ def chat_ids(text: Tokenizer, messages: list[tuple[str, str]]) -> list[int]:
     return [*ids, BEGIN, *text.encode("assistant\n").ids]
 
 
-def prompt_of(question: str, documents: list[tuple[str, str]], rng: random.Random | None = None) -> list[tuple[str, str]]:
-    """With `rng`, in one of the ways that applications write it; without, in ragpress's own."""
+def prompt_of(
+    question: str, documents: list[tuple[str, str]], rng: random.Random | None = None, query_aware: bool = False
+) -> list[tuple[str, str]]:
+    """With `rng`, in one of the ways that applications write it; without, in ragpress's own. `query_aware`: asked before the
+    documents, too."""
     if rng is None or rng.random() < 0.5:
         body = "\n\n".join(f"[{i + 1}] {title}\n{text}".replace("] \n", "]\n") for i, (title, text) in enumerate(documents))
-        return [("system", INSTRUCTION), ("user", f"{body}\n\nQuestion: {question}")]
+        asked = f"Question: {question}"
+        return [("system", INSTRUCTION), ("user", f"{asked}\n\n{body}\n\n{asked}" if query_aware else f"{body}\n\n{asked}")]
     style = rng.randrange(4)
     if style == 0:
         body = "\n\n".join(f"{title}: {text}" if title else text for title, text in documents)
@@ -74,9 +78,10 @@ def prompt_of(question: str, documents: list[tuple[str, str]], rng: random.Rando
     else:
         body = "\n\n".join(f"Document {i + 1}: {title}\n{text}" for i, (title, text) in enumerate(documents))
     ask = rng.choice([f"Question: {question}", question, f"Question: {question}\nAnswer:"])
-    user = f"{body}\n\n{ask}" if rng.random() < 0.85 else f"{ask}\n\n{body}"
+    last = query_aware or rng.random() < 0.85
     if rng.random() < 0.35:
-        user = f"{rng.choice(['Context', 'Documents', 'Sources'])}:\n{user}"
+        body = f"{rng.choice(['Context', 'Documents', 'Sources'])}:\n{body}"
+    user = "\n\n".join([ask] * (query_aware or not last) + [body] + [ask] * last)
     system = rng.random()
     if system < 0.3:
         return [("user", user)]

@@ -2,7 +2,7 @@
 cross-entropy of the wanted answers, how many of them it would say word for word, and how likely it finds that the
 documents do not say, where they do and where not.
 
-python reader_dev.py [--checkpoint runs/reader/last.pt ...] [--model FOLDER] [--questions 60]
+python reader_dev.py [--checkpoint runs/reader/last.pt ...] [--model FOLDER] [--questions 60] [--query-aware]
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from decoder import from_gguf
 from export_reader import mean_of
-from packed import Segment, batch_of, logits_of
+from packed import Segment, batch_of, in_parts, length, logits_of
 from reader_data import END, NO_ANSWER, chat_ids, extract, paragraphs, prompt_of, rows, target, tokenizer
 from torch.nn import functional as F
 
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("../models/weights/smollm2"))
     parser.add_argument("--checkpoint", type=Path, nargs="*", help="of several the mean")
     parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--query-aware", action="store_true", help="the question stands before the documents, too")
     args = parser.parse_args()
     text, model = tokenizer(args.model), from_gguf(args.model)
     if args.checkpoint:
@@ -48,25 +49,15 @@ def main() -> None:
         for row in asked[: args.questions]:
             for kind in ("gold and three", "extract", "without gold"):
                 if documents := documents_of(row, kind):
-                    prompt = chat_ids(text, prompt_of(row.question.text, documents))
-                    cases.append((name, kind, prompt, [*text.encode(target(row.answers)).ids, END]))
-    cases.sort(key=lambda case: len(case[2]))
+                    prompt = chat_ids(text, prompt_of(row.question.text, documents, query_aware=args.query_aware))
+                    answer = [*text.encode(target(row.answers)).ids, END]
+                    said = [Segment([prompt[-1], *ids], len(prompt) - 1, [0], 1) for ids in (answer, no_answer)]
+                    cases.append((name, kind, [Segment(prompt[:-1], 0), *said]))
     figures: dict[tuple[str, str], list[tuple[float, bool, float]]] = {}
-    while cases:
-        count = max(1, TOKENS_AT_ONCE // (len(cases[-1][2]) + 60))
-        part, cases = cases[-count:], cases[:-count]
-        batch = batch_of(
-            [
-                [
-                    Segment(prompt[:-1], 0),
-                    *(Segment([prompt[-1], *said], len(prompt) - 1, [0], 1) for said in (answer, no_answer)),
-                ]
-                for _, _, prompt, answer in part
-            ],
-            END,
-        )
+    for part in in_parts(cases, TOKENS_AT_ONCE, lambda case: length(case[2])):
+        batch = batch_of([row for _, _, row in part], END)
         said = list(zip(logits_of(model, batch).split(batch.sizes), batch.wanted.split(batch.sizes)))
-        for (name, kind, _, _), (answer, wanted), (declined, declining) in zip(part, said[::2], said[1::2]):
+        for (name, kind, _), (answer, wanted), (declined, declining) in zip(part, said[::2], said[1::2]):
             entropy = F.cross_entropy(answer, wanted).item()
             likely = (-F.cross_entropy(declined, declining, reduction="sum")).exp().item()
             figures.setdefault((name, kind), []).append((entropy, bool((answer.argmax(-1) == wanted).all()), likely))

@@ -2,13 +2,13 @@ import { positive } from './positive.js';
 import type { CachedChunk, SelectionPolicy } from './selection-policy.js';
 
 export interface CacheCraftOptions {
-  /** How much is computed anew for a given impact of what stood before. Default 0.25. */
+  /** How much is computed anew for a given impact of what stood before. Default 0.27. */
   readonly alpha?: number;
   /** Share of a version made behind no other chunk that is computed anew: nothing is known of it. Default 0.15. */
   readonly floor?: number;
   /** From this share on a chunk is computed whole. Default 0.6. */
   readonly whole?: number;
-  /** As `SelectionPolicy` has it; 0 is the paper's. Default 0.75. */
+  /** As `SelectionPolicy` has it; 0 is the paper's. Default 0.65. */
   readonly carry?: number;
   /**
    * Whether chunks that the question does not look at in the lower layers are repaired in those alone (section 2.4).
@@ -27,10 +27,10 @@ const SETTLED = 3;
  * carried over to a chunk's other rows, which the paper does not do: it takes more than half of the divergence away.
  */
 export function cacheCraft({
-  alpha = 0.25,
+  alpha = 0.27,
   floor = 0.15,
   whole = 0.6,
-  carry = 0.75,
+  carry = 0.65,
   focus = false,
 }: CacheCraftOptions = {}): SelectionPolicy {
   positive('cacheCraft.alpha', alpha);
