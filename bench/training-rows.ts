@@ -11,7 +11,7 @@ import type { ReaderQuestion } from './reader.js';
 //   npx tsx bench/training-rows.ts chat FILE.jsonl CHECKPOINT  the untouched model's own chat
 
 /** Every so many of SQuAD's questions: they are far more than the others. */
-const EVERY = 6;
+const EVERY = 3;
 const LABEL_TOKENS = 17;
 const CHAT_TOKENS = 90;
 const EVIDENCE_SENTENCES = 3;
