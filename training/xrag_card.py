@@ -16,7 +16,7 @@ CARD = """# {name}
 
 Makes a document one token of `smollm2` (Cheng et al. 2024, xRAG, arXiv 2405.13792): Linear({inputs}, {hidden}), GELU,
 Linear({hidden}, {width}). It takes the document's embedding by `minilm` as it ships (int8), of length 1, of `title`, a line
-break and the text; it is to be read by `smollm2` and no other model. English.
+break and the text; it is to be read by `smollm2` and no other model. Trained and measured beside version 2 of it. English.
 
 - Made by `training/xrag.py`, the decoder frozen: {training}.
 - Data: Wikipedia paragraphs (CC BY-SA), HotpotQA (CC BY-SA 4.0), Natural Questions and QED (CC BY-SA 3.0): train files of
