@@ -126,6 +126,9 @@ const ROWS = 192;
 
 const USUAL_ANSWER = 48;
 
+/** Tokens of an ended sequence that are worth going on from: a shorter prompt is as soon read, and so the same each time. */
+const LEAST_RESUMED = 8;
+
 /** Tokens that are computed beside the last one in case they come next: little dearer than it alone. */
 const DRAFT = 4;
 
@@ -328,7 +331,7 @@ async function serve(
     ended = undefined;
     const alike = Math.min(commonPrefix(tokens, request.tokens), request.promptTokens - 1);
     // What is near a straight reading is not for a prompt that is to be read so.
-    if (alike < request.resumesFrom || (request.isStraight && !isStraight)) {
+    if (alike < Math.max(LEAST_RESUMED, request.resumesFrom) || (request.isStraight && !isStraight)) {
       slots.release();
       return;
     }

@@ -227,9 +227,14 @@ describe.skipIf(!executablePath)(`in Chromium${NO_CHROMIUM}`, () => {
       const { reuse } = await inNode([...DOCUMENTS].reverse());
       const moved = await ask(page);
       expect(reuse!.reused).toBeGreaterThan(0);
-      expect(moved.figures).toContain(
-        `: ${reuse!.reused} reused, ${reuse!.repaired} repaired, ${reuse!.computed} computed;`,
-      );
+      const counts = /: (\d+) reused, (\d+) repaired, (\d+) computed;/
+        .exec(moved.figures)!
+        .slice(1)
+        .map(Number);
+      // How much is repaired goes by sums of attention, whose last places differ between a GPU and a CPU.
+      expect(Math.abs(counts[1]! - reuse!.repaired)).toBeLessThanOrEqual(1);
+      expect(counts[0]! + counts[1]!).toBe(reuse!.reused + reuse!.repaired);
+      expect(counts[2]).toBe(reuse!.computed);
 
       await page.check('#whole');
       const whole = await ask(page);
