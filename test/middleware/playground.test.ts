@@ -187,7 +187,11 @@ async function openPage(browser: Browser, url: string): Promise<Page> {
   return page;
 }
 
-const DOCUMENTS = ['Fares\nSingle 2.40, return 4.10.', 'Hours\nThe office opens at seven.'];
+// Of such lengths that how many rows are repaired is not nearly one more or less: a GPU and a CPU round otherwise.
+const DOCUMENTS = [
+  'Fares\nSingle 2.40, return 4.10.',
+  'Hours\nThe office opens at seven, and on Sundays at ten.',
+];
 const QUESTION = 'What?';
 
 async function ask(page: Page): Promise<{ readonly text: string; readonly figures: string }> {
@@ -227,14 +231,9 @@ describe.skipIf(!executablePath)(`in Chromium${NO_CHROMIUM}`, () => {
       const { reuse } = await inNode([...DOCUMENTS].reverse());
       const moved = await ask(page);
       expect(reuse!.reused).toBeGreaterThan(0);
-      const counts = /: (\d+) reused, (\d+) repaired, (\d+) computed;/
-        .exec(moved.figures)!
-        .slice(1)
-        .map(Number);
-      // How much is repaired goes by sums of attention, whose last places differ between a GPU and a CPU.
-      expect(Math.abs(counts[1]! - reuse!.repaired)).toBeLessThanOrEqual(1);
-      expect(counts[0]! + counts[1]!).toBe(reuse!.reused + reuse!.repaired);
-      expect(counts[2]).toBe(reuse!.computed);
+      expect(moved.figures).toContain(
+        `: ${reuse!.reused} reused, ${reuse!.repaired} repaired, ${reuse!.computed} computed;`,
+      );
 
       await page.check('#whole');
       const whole = await ask(page);
