@@ -112,6 +112,16 @@ export class ModelRegistry {
    * @throws ConfigurationError for what is no name; ModelError `missing` or `damaged`
    */
   async resolve(name: string): Promise<ResolvedModel> {
+    const { sound, ...model } = await this.find(name);
+    await sound;
+    return model;
+  }
+
+  /**
+   * The same while its files are still being compared, for one who has to read them, too: `sound` ends with that.
+   * @throws as `resolve`, `damaged` for a manifest alone: for a file `sound` throws it
+   */
+  async find(name: string): Promise<ResolvedModel & { readonly sound: Promise<void> }> {
     checkName(name);
     for (const { place, path } of this.#places) {
       const folder = join(path, name);
@@ -119,17 +129,9 @@ export class ModelRegistry {
       if (!manifest) continue;
       if (manifest.name !== name)
         throw new ModelError('damaged', name, `${join(folder, MANIFEST)} is that of ${manifest.name}`);
-      for (const file of manifest.files) {
-        const fault = await faultOf(folder, file);
-        if (fault !== undefined) {
-          throw new ModelError(
-            'damaged',
-            name,
-            `${join(folder, file.path)} of the model ${name} is refused: ${fault}; ${remedy(name, place, folder)}`,
-          );
-        }
-      }
-      return { manifest, place, folder };
+      const sound = checkFiles({ manifest, place, folder });
+      sound.catch(() => undefined); // Whoever waits for it is told; nobody need.
+      return { manifest, place, folder, sound };
     }
     throw new ModelError(
       'missing',
@@ -279,6 +281,19 @@ async function namesIn(path: string): Promise<string[]> {
 async function foldersIn(path: string): Promise<string[]> {
   const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink()).map(({ name }) => name);
+}
+
+/** Reads them side by side. @throws ModelError `damaged` */
+async function checkFiles({ manifest, place, folder }: ResolvedModel): Promise<void> {
+  const { name, files } = manifest;
+  const faults = await Promise.all(files.map((file) => faultOf(folder, file)));
+  const at = faults.findIndex((fault) => fault !== undefined);
+  if (at < 0) return;
+  throw new ModelError(
+    'damaged',
+    name,
+    `${join(folder, files[at]!.path)} of the model ${name} is refused: ${faults[at]}; ${remedy(name, place, folder)}`,
+  );
 }
 
 function remedy(name: string, place: ModelPlace, folder: string): string {

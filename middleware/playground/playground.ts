@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
 import { Piscina } from 'piscina';
-import { decoderFolder, type DecoderPlace } from '../../models/decoder/decoder-folder.js';
+import { decoderFolder, type FoundDecoder, type DecoderPlace } from '../../models/decoder/decoder-folder.js';
 import type { Precision } from '../../models/decoder/decoder-engine.js';
 import { packageRoot } from '../../models/package-root.js';
 import type { CheckpointDescription, PageModelTask } from './page-model-worker.js';
@@ -84,8 +84,14 @@ export class Playground {
     }
   }
 
+  async #checkpoint(): Promise<FoundDecoder> {
+    const found = await decoderFolder(this.#options);
+    await found.sound;
+    return found;
+  }
+
   async #sendModel(response: ServerResponse): Promise<void> {
-    const { name, folder } = await decoderFolder(this.#options);
+    const { name, folder } = await this.#checkpoint();
     const described = (await this.#make('description', folder)) as CheckpointDescription;
     const model: PageModel = { ...described, name: basename(name), version: await versionOf(folder) };
     response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-cache' });
@@ -93,7 +99,7 @@ export class Playground {
   }
 
   async #sendWeights(file: PageFile, response: ServerResponse): Promise<void> {
-    const { folder } = await decoderFolder(this.#options);
+    const { folder } = await this.#checkpoint();
     const bytes = (await this.#make(file, folder)) as Uint8Array | undefined;
     if (!bytes) {
       notFound(response);

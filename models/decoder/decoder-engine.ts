@@ -2,18 +2,18 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { ModelError } from '../model-error.js';
 import { causalMask } from './attention-mask.js';
 import type { Checkpoint, MatrixPart } from './checkpoint.js';
+import { ColumnRounding } from './column-rounding.js';
 import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
-import type { Device, Engine, LayerRange, StepInput, StepOutput } from './engine.js';
+import type { Engine, LayerRange, StepInput, StepOutput } from './engine.js';
+import type { Matrix } from './matrix.js';
 import { KvSlots, SlotMemory, type RowsKv } from './kv-slots.js';
 import { pickRows } from './pick-rows.js';
 import {
   BLOCK,
   inBlocks,
   inBlocksOf,
-  inColumns,
   rowsOf,
   transposed,
-  withUnsignedLevels,
   type BlockWeights,
   type FloatWeights,
 } from './quantise.js';
@@ -87,13 +87,17 @@ export class DecoderEngine implements Engine {
     const { embed, headWeights } = vocabularyOf(checkpoint, precision);
     const head = await session(path, headGraph(shape, headWeights), threads);
     const parts: Part[] = [];
+    const rounding =
+      precision === 'int8'
+        ? new ColumnRounding((await areSignedProductsExact()) ? 0 : 128, threads)
+        : undefined;
     try {
-      const isSigned = precision === 'float32' || (await areSignedProductsExact());
-      const weights = weightsOf(checkpoint, precision, 'cpu', isSigned);
+      const weights = weightsOf(checkpoint, precision, rounding);
       const bounds = [0, ...cuts, shape.layers];
       for (let i = 0; i + 1 < bounds.length; i++) {
         const range = { from: bounds[i]!, to: bounds[i + 1]! };
-        const graph = decoderGraph(shape, weights, range, masses);
+        const graph = await decoderGraph(shape, weights, range, masses);
+        await rounding?.close(); // The graph's session takes the memory that it had.
         const opened = await session(path, graph, threads);
         parts.push({ ...range, session: opened, keys: new Scratch(), values: new Scratch() });
       }
@@ -101,6 +105,8 @@ export class DecoderEngine implements Engine {
     } catch (error) {
       for (const opened of [head, ...parts.map((part) => part.session)]) await opened.release();
       throw error;
+    } finally {
+      await rounding?.close();
     }
   }
 
@@ -243,31 +249,35 @@ const PARTS: Readonly<Record<Product, readonly MatrixPart[]>> = {
   down: ['down'],
 };
 
-/** @param signed whether 8-bit weights for a CPU may be signed */
+/** @param rounding of weights to 8 bits, for a CPU. Default none: they are numbers, or in blocks for a GPU. */
 export function weightsOf(
   checkpoint: Checkpoint,
   precision: Precision,
-  device: Device,
-  signed = true,
+  rounding?: ColumnRounding,
 ): GraphWeights {
   const { shape, finalNorm } = checkpoint;
-  // A GPU multiplies numbers: nothing is rounded there but weights.
-  const isRounded = precision === 'int8' && device === 'cpu';
+  // Only where activations are rounded, too.
   const smoothing = (layer: number, name: Product) =>
-    isRounded && name !== 'output' ? checkpoint.smoothing(layer, name) : undefined;
+    rounding && name !== 'output' ? checkpoint.smoothing(layer, name) : undefined;
+  const rounded = async (
+    rounding: ColumnRounding,
+    layer: number,
+    name: Product,
+    matrices: readonly Matrix[],
+  ) => {
+    const weights = await rounding.columns(matrices, smoothing(layer, name));
+    // What goes into `down` is divided where it comes from: the columns of `up`.
+    const factors = name === 'gateUp' ? smoothing(layer, 'down') : undefined;
+    factors?.forEach((factor, i) => (weights.scales[shape.inner + i]! /= factor));
+    return weights;
+  };
   return {
     product(layer, name) {
       const matrices = PARTS[name].map((part) => checkpoint.matrix(layer, part));
+      if (rounding) return rounded(rounding, layer, name, matrices);
       const { inner, width } = shape;
-      if (device === 'gpu' && precision === 'int8' && inner % BLOCK === 0 && width % BLOCK === 0)
-        return inBlocksOf(matrices);
-      if (!isRounded) return transposed(matrices);
-      const { inputs } = matrices[0]!;
-      const weights = inColumns(matrices, smoothing(layer, name) ?? new Float32Array(inputs).fill(1));
-      // What goes into `down` is divided where it comes from: the columns of `up`.
-      const factors = name === 'gateUp' ? smoothing(layer, 'down') : undefined;
-      factors?.forEach((factor, i) => (weights.scales[shape.inner + i]! /= factor));
-      return signed ? weights : withUnsignedLevels(weights);
+      const fits = inner % BLOCK === 0 && width % BLOCK === 0;
+      return precision === 'int8' && fits ? inBlocksOf(matrices) : transposed(matrices);
     },
     norm(layer, name) {
       const weight = checkpoint.vector(layer, `${name}Norm`);

@@ -8,17 +8,22 @@ export interface DecoderPlace {
   readonly registry?: ModelRegistry | undefined;
 }
 
-/**
- * The folder of a decoder's checkpoint, and what it is called: name and version, or the folder's path.
- * @throws ConfigurationError for a model of another kind; ModelError as `ModelRegistry.resolve`
- */
+export interface FoundDecoder {
+  /** Name and version; a folder's path. */
+  readonly name: string;
+  readonly folder: string;
+  /** Ends when the files have been compared with their manifest. @throws ModelError `damaged` */
+  readonly sound: Promise<void>;
+}
+
+/** @throws ConfigurationError for a model of another kind; ModelError as `ModelRegistry.find` */
 export async function decoderFolder({
   model = 'smollm2',
   folder,
   registry = new ModelRegistry(),
-}: DecoderPlace): Promise<{ readonly name: string; readonly folder: string }> {
-  if (folder !== undefined) return { name: folder, folder };
-  const found = await registry.resolve(model);
+}: DecoderPlace): Promise<FoundDecoder> {
+  if (folder !== undefined) return { name: folder, folder, sound: Promise.resolve() };
+  const found = await registry.find(model);
   const { kind, name, version } = found.manifest;
   if (kind !== 'decoder') {
     throw new ConfigurationError(
@@ -27,5 +32,5 @@ export async function decoderFolder({
       `it is of the kind ${kind}; give one of the kind decoder, or the folder of a checkpoint`,
     );
   }
-  return { name: `${name}@${version}`, folder: found.folder };
+  return { name: `${name}@${version}`, folder: found.folder, sound: found.sound };
 }

@@ -1,6 +1,7 @@
+import type { ColumnWeights } from './column-rounding.js';
 import type { Device, LayerRange } from './engine.js';
 import { OnnxGraph } from './onnx-graph.js';
-import { BLOCK, type BlockWeights, type ColumnWeights, type FloatWeights } from './quantise.js';
+import { BLOCK, type BlockWeights, type FloatWeights } from './quantise.js';
 import type { DecoderShape } from './shape.js';
 
 /** The four matrix products of a layer: queries, keys and values are one, gate and up another. */
@@ -8,7 +9,7 @@ export type Product = 'qkv' | 'output' | 'gateUp' | 'down';
 
 /** What the graph is made from; matrices one at a time, so that no more need be in memory. */
 export interface GraphWeights {
-  product(layer: number, name: Product): ColumnWeights | BlockWeights | FloatWeights;
+  product(layer: number, name: Product): Promise<ColumnWeights> | BlockWeights | FloatWeights;
   norm(layer: number, name: 'attention' | 'feedForward'): Float32Array;
   /** Of queries, keys and values, one after the other; undefined where the model has none. */
   bias(layer: number): Float32Array | undefined;
@@ -36,13 +37,13 @@ const CONTRIB = { domain: 'com.microsoft' } as const;
  * Weights of 8 bits for a CPU have a scale a column, and every row of activations a scale of its own, so that one large number
  * does not make the other rows coarse, and no row depends on which others are computed with it.
  */
-export function decoderGraph(
+export async function decoderGraph(
   shape: DecoderShape,
   weights: GraphWeights,
   { from, to }: LayerRange,
   masses: boolean,
   device: Device = 'cpu',
-): Uint8Array {
+): Promise<Uint8Array> {
   const { layers, width, heads, kvHeads, headSize, epsilon } = shape;
   const onnx = new OnnxGraph(OPSET);
   const whole = (...values: number[]) => onnx.constant(BigInt64Array.from(values, BigInt), [values.length]);
@@ -97,8 +98,8 @@ export function decoderGraph(
 
   const scaled = (x: string, step: string | undefined) => (step === undefined ? x : times(x, step));
   /** A matrix product but for `step`, a number a row that it has still to be multiplied with. */
-  const product = (x: string, layer: number, name: Product) => {
-    const matrix = weights.product(layer, name);
+  const product = async (x: string, layer: number, name: Product) => {
+    const matrix = await weights.product(layer, name);
     if (!('zero' in matrix)) return { y: plainProduct(onnx, x, matrix), step: undefined };
     const { inputs, outputs, levels, zero, scales } = matrix;
     const largest = onnx.node('ReduceMax', [onnx.node('Abs', [x]), last]);
@@ -120,8 +121,8 @@ export function decoderGraph(
     );
     return { y, step };
   };
-  const multiply = (x: string, layer: number, name: Product) => {
-    const { y, step } = product(x, layer, name);
+  const multiply = async (x: string, layer: number, name: Product) => {
+    const { y, step } = await product(x, layer, name);
     return scaled(y, step);
   };
 
@@ -138,9 +139,9 @@ export function decoderGraph(
         ]);
 
   const kept: Record<'k' | 'v' | 'mass', string[]> = { k: [], v: [], mass: [] };
-  const attention = (x: string, layer: number) => {
+  const attention = async (x: string, layer: number) => {
     const bias = weights.bias(layer);
-    const plain = multiply(x, layer, 'qkv');
+    const plain = await multiply(x, layer, 'qkv');
     const qkv = bias ? onnx.node('Add', [plain, onnx.constant(bias, [bias.length])]) : plain;
     const [qk, v] = halves(qkv, dims.qkv);
     const turned = onnx.node('RotaryEmbedding', [qk, zero, 'cos', 'sin'], {
@@ -174,8 +175,8 @@ export function decoderGraph(
     return multiply(attended, layer, 'output');
   };
 
-  const feedForward = (x: string, layer: number) => {
-    const gateUp = product(x, layer, 'gateUp');
+  const feedForward = async (x: string, layer: number) => {
+    const gateUp = await product(x, layer, 'gateUp');
     const [gate, up] = onnx.nodes('Split', [gateUp.y], {
       outputs: 2,
       attributes: { axis: -1, num_outputs: 2 },
@@ -185,7 +186,7 @@ export function decoderGraph(
       ...CONTRIB,
       attributes: { alpha: { float: 1 } },
     });
-    const down = product(times(open, up), layer, 'down');
+    const down = await product(times(open, up), layer, 'down');
     return scaled(down.y, down.step && scaled(down.step, gateUp.step));
   };
 
@@ -207,11 +208,12 @@ export function decoderGraph(
     attributes: { ...attributes, axis: -1 },
   });
   for (let layer = from; layer < to; layer++) {
-    const attended = add(x, attention(y, layer), weights.norm(layer, 'feedForward'));
-    const fed = feedForward(attended.y, layer);
+    const attended = add(x, await attention(y, layer), weights.norm(layer, 'feedForward'));
+    const fed = await feedForward(attended.y, layer);
     if (layer < to - 1) ({ y, sum: x } = add(attended.sum, fed, weights.norm(layer + 1, 'attention')));
     else if (to === layers) add(attended.sum, fed, weights.finalNorm, ['hidden']);
     else onnx.nodes('Add', [attended.sum, fed], { outputs: ['hidden'] });
+    if (layer === from) onnx.reserve((to - from) * onnx.size); // Each has as many weights.
   }
   onnx.output('hidden', 'float32', [1, 'rows', width]);
   const sizes = { k: [kvHeads, 'rows', headSize], v: [kvHeads, 'rows', headSize], mass: ['rows', 'groups'] };

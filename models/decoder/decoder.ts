@@ -360,6 +360,7 @@ export async function startDecoder(
     validate(optionsSchema, options, 'decoder');
   if (device === 'gpu') checkPackages();
   const found = await decoderFolder({ model, folder, registry });
+  const { name, sound } = found;
   const settings: WorkerSettings = {
     folder: found.folder,
     threads,
@@ -371,7 +372,6 @@ export async function startDecoder(
     turns: nativeTurns(),
     reading,
   };
-  const { name } = found;
   const worker = new Worker(join(packageRoot, 'dist', ...file.split('/')), {
     workerData: settings,
     // What the process was started with, such as --input-type, need not suit a thread.
@@ -380,14 +380,22 @@ export async function startDecoder(
   worker.once('exit', () => {
     endNativeTurns(settings.turns);
   });
-  const description = await new Promise<DecoderDescription>((resolve, reject) => {
+  const description = new Promise<DecoderDescription>((resolve, reject) => {
     worker.once('message', (message: FromWorker) => {
       if (message.type === 'ready') resolve(message.description);
       else if (message.type === 'fault') reject(toError(name, message.fault));
     });
     worker.once('error', reject);
   });
-  return { model: name, worker, description };
+  description.catch(() => undefined);
+  try {
+    // First: what is wrong with a file says more than what became of it in the thread.
+    await sound;
+  } catch (error) {
+    worker.postMessage({ type: 'close' } satisfies ToWorker);
+    throw error;
+  }
+  return { model: name, worker, description: await description };
 }
 
 /** @throws ConfigurationError where what a GPU needs is not installed */

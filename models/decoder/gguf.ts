@@ -108,20 +108,30 @@ async function readHeader(
 
 /** llama.cpp keeps the rows of Llama's q and k by rotated pairs; the graph has them by halves, as Transformers. */
 function inHalves(matrix: Matrix, headSize: number): Matrix {
-  const { inputs, outputs } = matrix;
+  const { inputs, outputs, readQ8 } = matrix;
+  const turned = <A extends Float32Array | Uint8Array>(from: A, to: A): A => {
+    const length = from.length / outputs;
+    for (let row = 0; row < outputs; row++) {
+      const within = row % headSize;
+      const source = row - within + (within % (headSize / 2)) * 2 + Math.floor(within / (headSize / 2));
+      to.set(from.subarray(source * length, (source + 1) * length), row * length);
+    }
+    return to;
+  };
   return {
     inputs,
     outputs,
     read() {
-      const from = matrix.read();
-      const to = new Float32Array(from.length);
-      for (let row = 0; row < outputs; row++) {
-        const within = row % headSize;
-        const source = row - within + (within % (headSize / 2)) * 2 + Math.floor(within / (headSize / 2));
-        to.set(from.subarray(source * inputs, (source + 1) * inputs), row * inputs);
-      }
-      return to;
+      const numbers = matrix.read();
+      return turned(numbers, new Float32Array(numbers.length));
     },
+    ...(readQ8 && {
+      readQ8(into) {
+        const bytes = new Uint8Array(into.length);
+        readQ8(bytes);
+        turned(bytes, into);
+      },
+    }),
   };
 }
 

@@ -1,9 +1,8 @@
 import protobuf from 'protobufjs';
 
 /** onnx/onnx.proto, the part that graphs of ours use; field numbers are the standard's. */
-const schema = protobuf
-  .parse(
-    `
+const { root } = protobuf.parse(
+  `
   syntax = "proto2";
   package onnx;
   message AttributeProto {
@@ -31,12 +30,16 @@ const schema = protobuf
     optional int64 ir_version = 1; optional string producer_name = 2; optional GraphProto graph = 7;
     repeated OperatorSetIdProto opset_import = 8;
   }`,
-    { keepCase: true },
-  )
-  .root.lookupType('onnx.ModelProto');
+  { keepCase: true },
+);
+const modelType = root.lookupType('onnx.ModelProto');
+const tensorType = root.lookupType('onnx.TensorProto');
+
+/** ModelProto.graph, GraphProto.initializer, TensorProto.raw_data */
+const [GRAPH, INITIALIZER, RAW_DATA] = [7, 5, 9] as const;
 
 /** TensorProto.DataType */
-const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 } as const;
+const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 
@@ -57,7 +60,9 @@ export interface NodeOptions {
 /** Operators and weights put together to a model file of ONNX, in the order of the calls. */
 export class OnnxGraph {
   readonly #nodes: object[] = [];
-  readonly #initializers: object[] = [];
+  /** The model's file as far as it is made: its weights. */
+  #file = new Uint8Array(1 << 16);
+  #size = 0;
   readonly #inputs: object[] = [];
   readonly #outputs: object[] = [];
   readonly #opset: number;
@@ -76,15 +81,37 @@ export class OnnxGraph {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
+  /** Copies the data, once: its memory may be used again. */
   constant(data: InitializerData, dims: readonly number[]): string {
     const name = this.#name('constant');
-    this.#initializers.push({
-      name,
-      dims,
-      data_type: DATA_TYPE[typeOf(data)],
-      raw_data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    });
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const tensor = [
+      tensorType.encode({ name, dims, data_type: DATA_TYPE[typeOf(data)] }).finish(),
+      fieldHead(RAW_DATA, bytes.length),
+      bytes,
+    ];
+    const initializer = [fieldHead(INITIALIZER, lengthOf(tensor)), ...tensor];
+    // A message that stands several times in its field is one, of all of their fields (protobuf.dev, "Last One Wins").
+    const graph = [fieldHead(GRAPH, lengthOf(initializer)), ...initializer];
+    this.reserve(lengthOf(graph));
+    for (const part of graph) {
+      this.#file.set(part, this.#size);
+      this.#size += part.length;
+    }
     return name;
+  }
+
+  /** Bytes of the weights that are there. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Makes room for so many bytes more of weights, so that they need not move again. */
+  reserve(bytes: number): void {
+    if (this.#size + bytes <= this.#file.length) return;
+    const file = new Uint8Array(Math.max(this.#size + bytes, 1.5 * this.#size));
+    file.set(this.#file.subarray(0, this.#size));
+    this.#file = file;
   }
 
   /** @returns the names of its outputs; an input left out is an empty name */
@@ -109,28 +136,38 @@ export class OnnxGraph {
   }
 
   encode(): Uint8Array {
-    return schema
+    const rest = modelType
       .encode({
         ir_version: 10,
         producer_name: 'ragpress',
-        graph: {
-          name: 'decoder',
-          node: this.#nodes,
-          initializer: this.#initializers,
-          input: this.#inputs,
-          output: this.#outputs,
-        },
+        graph: { name: 'decoder', node: this.#nodes, input: this.#inputs, output: this.#outputs },
         opset_import: [
           { domain: '', version: this.#opset },
           { domain: 'com.microsoft', version: 1 },
         ],
       })
       .finish();
+    this.reserve(rest.length);
+    this.#file.set(rest, this.#size);
+    return this.#file.subarray(0, this.#size + rest.length);
   }
 
   #name(stem: string): string {
     return `${stem}_${this.#names++}`;
   }
+}
+
+/** What stands before a field of a known length. */
+function fieldHead(field: number, length: number): Uint8Array {
+  const lengthDelimited = 2;
+  return protobuf.Writer.create()
+    .uint32((field << 3) | lengthDelimited)
+    .uint32(length)
+    .finish();
+}
+
+function lengthOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 function valueInfo(name: string, type: OnnxType, dims: readonly (number | string)[]): object {

@@ -77,7 +77,7 @@ export function gpuModel(
   checkShape(checkpoint);
   const { shape } = checkpoint;
   const { embed, headWeights } = vocabularyOf(checkpoint, precision);
-  const weights = weightsOf(checkpoint, precision, 'gpu');
+  const weights = weightsOf(checkpoint, precision);
   const bounds = [0, ...cuts, shape.layers];
   return {
     shape,

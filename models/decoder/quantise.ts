@@ -1,14 +1,5 @@
+import { q8Blocks } from './ggml-types.js';
 import type { Matrix } from './matrix.js';
-
-/** Weights with 8 bits and a scale a column, transposed: [inputs, outputs], as products of many rows want them. */
-export interface ColumnWeights {
-  readonly inputs: number;
-  readonly outputs: number;
-  readonly levels: Int8Array | Uint8Array;
-  /** The level that is 0: of signed levels 0, of unsigned ones 128. */
-  readonly zero: 0 | 128;
-  readonly scales: Float32Array;
-}
 
 /** Weights as they are, transposed: [inputs, outputs]. */
 export interface FloatWeights {
@@ -27,65 +18,13 @@ export interface BlockWeights {
 
 export const BLOCK = 32;
 
+/** Of a block of ggml's Q8_0: a scale in half precision, and a level for each number. */
+export const Q8_BYTES = 2 + BLOCK;
+
 /** Inputs that are transposed at once: so many lines of memory are written by turns. */
 const TILE = 64;
 
-/**
- * @param parts matrices [outputs, inputs] with the same inputs, one below the other
- * @param factors what each input is multiplied with
- */
-export function inColumns(parts: readonly Matrix[], factors: Float32Array): ColumnWeights {
-  const inputs = parts[0]!.inputs;
-  const outputs = parts.reduce((sum, part) => sum + part.outputs, 0);
-  const levels = new Int8Array(inputs * outputs);
-  const scales = new Float32Array(outputs);
-  let first = 0;
-  for (const part of parts) {
-    if (part.readColumns) part.readColumns(levels, scales, first, factors);
-    else putColumns(part, { levels, scales, first }, factors);
-    first += part.outputs;
-  }
-  return { inputs, outputs, levels, zero: 0, scales };
-}
-
-/** The same weights, in the same memory. */
-export function withUnsignedLevels(weights: ColumnWeights): ColumnWeights {
-  const { buffer, byteOffset, length } = weights.levels;
-  const levels = new Uint8Array(buffer, byteOffset, length);
-  for (let i = 0; i < length; i++) levels[i]! ^= 0x80;
-  return { ...weights, levels, zero: 128 };
-}
-
-function putColumns(
-  part: Matrix,
-  to: { readonly levels: Int8Array; readonly scales: Float32Array; readonly first: number },
-  factors: Float32Array,
-): void {
-  const { inputs } = part;
-  const { levels, scales, first } = to;
-  const columns = scales.length;
-  const numbers = part.read();
-  for (let output = 0; output < part.outputs; output++) {
-    let largest = 0;
-    for (let input = 0; input < inputs; input++) {
-      const size = Math.abs(numbers[output * inputs + input]! * factors[input]!);
-      if (size > largest) largest = size;
-    }
-    scales[first + output] = largest / 127;
-  }
-  for (let tile = 0; tile < inputs; tile += TILE) {
-    const end = Math.min(inputs, tile + TILE);
-    for (let output = 0; output < part.outputs; output++) {
-      const scale = scales[first + output]!;
-      const by = scale === 0 ? 0 : 1 / scale;
-      for (let input = tile; input < end; input++)
-        levels[input * columns + first + output] =
-          ((numbers[output * inputs + input]! * factors[input]! * by + 128.5) | 0) - 128;
-    }
-  }
-}
-
-/** @param parts as for `inColumns` */
+/** @param parts matrices [outputs, inputs] with the same inputs, one below the other */
 export function transposed(parts: readonly Matrix[]): FloatWeights {
   const inputs = parts[0]!.inputs;
   const outputs = parts.reduce((sum, part) => sum + part.outputs, 0);
@@ -104,7 +43,7 @@ export function transposed(parts: readonly Matrix[]): FloatWeights {
   return { inputs, outputs, numbers };
 }
 
-/** @param parts matrices with the same inputs, one below the other */
+/** @param parts as for `transposed` */
 export function inBlocksOf(parts: readonly Matrix[]): BlockWeights {
   const blocks = parts.map(inBlocks);
   const { inputs } = blocks[0]!;
@@ -124,8 +63,10 @@ export function inBlocks(matrix: Matrix): BlockWeights {
   const { inputs, outputs } = matrix;
   const levels = new Uint8Array(inputs * outputs);
   const scales = new Float32Array(levels.length / BLOCK);
-  if (matrix.readBlocks) {
-    matrix.readBlocks(levels, scales);
+  if (matrix.readQ8) {
+    const bytes = new Uint8Array(scales.length * Q8_BYTES);
+    matrix.readQ8(bytes);
+    q8Blocks(bytes, levels, scales);
     return { inputs, outputs, levels, scales };
   }
   const numbers = matrix.read();

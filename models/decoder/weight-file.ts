@@ -1,7 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { readSync } from 'node:fs';
 import { ModelError } from '../model-error.js';
-import { blocksInColumns, GGML_TYPES, Q4_1, Q8_0, q8Blocks } from './ggml-types.js';
+import { GGML_TYPES, Q8_0 } from './ggml-types.js';
 import type { Matrix } from './matrix.js';
 
 /** Where a tensor's numbers stand in a file. */
@@ -79,17 +79,7 @@ export class WeightFile {
       outputs,
       inputs,
       read: () => this.#read(name, place),
-      ...(place.type === Q8_0 && {
-        readBlocks: (levels, scales) => {
-          q8Blocks(this.#bytes(name, place), levels, scales);
-        },
-      }),
-      ...((place.type === Q4_1 || place.type === Q8_0) && {
-        readColumns: (levels, scales, first, factors) => {
-          const type = place.type as typeof Q4_1;
-          blocksInColumns(type, this.#bytes(name, place), { levels, scales, first, outputs }, factors);
-        },
-      }),
+      ...(place.type === Q8_0 && { readQ8: (into) => this.#bytes(name, place, into) }),
     };
   }
 
@@ -120,8 +110,7 @@ export class WeightFile {
     return out;
   }
 
-  #bytes(name: string, place: TensorPlace): Uint8Array {
-    const raw = new Uint8Array(bytesOf(place));
+  #bytes(name: string, place: TensorPlace, raw: Uint8Array = new Uint8Array(bytesOf(place))): Uint8Array {
     for (let at = 0; at < raw.length;) {
       const got = readSync(this.#file.fd, raw, at, raw.length - at, place.offset + at);
       if (got === 0) throw new ModelError('damaged', this.#path, `${this.#path} was cut short in ${name}`);
