@@ -24,7 +24,7 @@ type Feeds = Readonly<Record<string, Tensor>>;
 const FLOAT32 = 1;
 
 /**
- * Rounds matrices to 8 bits, a scale a column: by graphs of ONNX Runtime, whose vectors and threads do in a third of the
+ * Rounds matrices to 8 bits, a scale a column: by graphs of ONNX Runtime, whose vectors and threads do in half of the
  * time what loops over typed arrays do, and a model is loaded when all of its weights have been through them.
  */
 export class ColumnRounding {

@@ -6,6 +6,7 @@ import { ColumnRounding } from './column-rounding.js';
 import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
 import type { Engine, LayerRange, StepInput, StepOutput } from './engine.js';
 import type { Matrix } from './matrix.js';
+import type { OnnxGraph } from './onnx-graph.js';
 import { KvSlots, SlotMemory, type RowsKv } from './kv-slots.js';
 import { pickRows } from './pick-rows.js';
 import {
@@ -293,9 +294,11 @@ export function weightsOf(
   };
 }
 
-async function session(path: string, graph: Uint8Array, threads: number): Promise<InferenceSession> {
+async function session(path: string, graph: OnnxGraph, threads: number): Promise<InferenceSession> {
+  const { file, weights } = graph.encodeApart();
   try {
-    return await InferenceSession.create(graph, {
+    return await InferenceSession.create(file, {
+      externalData: [weights],
       executionProviders: ['cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,

@@ -43,7 +43,7 @@ export async function decoderGraph(
   { from, to }: LayerRange,
   masses: boolean,
   device: Device = 'cpu',
-): Promise<Uint8Array> {
+): Promise<OnnxGraph> {
   const { layers, width, heads, kvHeads, headSize, epsilon } = shape;
   const onnx = new OnnxGraph(OPSET);
   const whole = (...values: number[]) => onnx.constant(BigInt64Array.from(values, BigInt), [values.length]);
@@ -213,7 +213,7 @@ export async function decoderGraph(
     if (layer < to - 1) ({ y, sum: x } = add(attended.sum, fed, weights.norm(layer + 1, 'attention')));
     else if (to === layers) add(attended.sum, fed, weights.finalNorm, ['hidden']);
     else onnx.nodes('Add', [attended.sum, fed], { outputs: ['hidden'] });
-    if (layer === from) onnx.reserve((to - from) * onnx.size); // Each has as many weights.
+    if (layer === from) onnx.reserve((to - from - 1) * onnx.weightBytes); // Each has as many.
   }
   onnx.output('hidden', 'float32', [1, 'rows', width]);
   const sizes = { k: [kvHeads, 'rows', headSize], v: [kvHeads, 'rows', headSize], mass: ['rows', 'groups'] };
@@ -223,7 +223,7 @@ export async function decoderGraph(
     onnx.nodes('Concat', stacked, { outputs: [name], attributes: { axis: 0 } });
     onnx.output(name, 'float32', [to - from, ...sizes[name as keyof typeof sizes]]);
   }
-  return onnx.encode();
+  return onnx;
 }
 
 /** `hidden` [1, rows, width] to `logits` [1, rows, vocabulary]: few rows, as fast as the weights can be read. */
@@ -231,13 +231,13 @@ export function headGraph(
   { width, vocabulary }: DecoderShape,
   weights: BlockWeights | FloatWeights,
   device: Device = 'cpu',
-): Uint8Array {
+): OnnxGraph {
   const onnx = new OnnxGraph(OPSET);
   onnx.input('hidden', 'float32', [1, 'rows', width]);
   // Level 4: products of 8-bit integers, activations with a scale a block (onnxruntime, docs/ContribOperators.md).
   plainProduct(onnx, 'hidden', weights, ['logits'], device === 'cpu' ? { accuracy_level: 4 } : {});
   onnx.output('logits', 'float32', [1, 'rows', vocabulary]);
-  return onnx.encode();
+  return onnx;
 }
 
 /** A product with weights as numbers, or of 8 bits in blocks. */

@@ -1,8 +1,9 @@
 import protobuf from 'protobufjs';
 
 /** onnx/onnx.proto, the part that graphs of ours use; field numbers are the standard's. */
-const { root } = protobuf.parse(
-  `
+const schema = protobuf
+  .parse(
+    `
   syntax = "proto2";
   package onnx;
   message AttributeProto {
@@ -13,8 +14,10 @@ const { root } = protobuf.parse(
     repeated string input = 1; repeated string output = 2; optional string name = 3; optional string op_type = 4;
     repeated AttributeProto attribute = 5; optional string domain = 7;
   }
+  message StringStringEntryProto { optional string key = 1; optional string value = 2; }
   message TensorProto {
     repeated int64 dims = 1; optional int32 data_type = 2; optional string name = 8; optional bytes raw_data = 9;
+    repeated StringStringEntryProto external_data = 13; optional int32 data_location = 14;
   }
   message Dimension { optional int64 dim_value = 1; optional string dim_param = 2; }
   message TensorShapeProto { repeated Dimension dim = 1; }
@@ -30,18 +33,19 @@ const { root } = protobuf.parse(
     optional int64 ir_version = 1; optional string producer_name = 2; optional GraphProto graph = 7;
     repeated OperatorSetIdProto opset_import = 8;
   }`,
-  { keepCase: true },
-);
-const modelType = root.lookupType('onnx.ModelProto');
-const tensorType = root.lookupType('onnx.TensorProto');
-
-/** ModelProto.graph, GraphProto.initializer, TensorProto.raw_data */
-const [GRAPH, INITIALIZER, RAW_DATA] = [7, 5, 9] as const;
+    { keepCase: true },
+  )
+  .root.lookupType('onnx.ModelProto');
 
 /** TensorProto.DataType */
 const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
+/** TensorProto.DataLocation */
+const EXTERNAL = 1;
+
+/** Of more bytes a constant may stand beside the file; of fewer it may say what shapes there are, and stands in it. */
+const MOST_INSIDE = 1024;
 
 export type OnnxType = keyof typeof DATA_TYPE;
 export type InitializerData = Float32Array | Uint8Array | Int8Array | Int32Array | BigInt64Array;
@@ -57,11 +61,25 @@ export interface NodeOptions {
   readonly domain?: 'com.microsoft';
 }
 
+/** A model whose weights are not in its file, and what that calls the other. */
+export interface OnnxModel {
+  readonly file: Uint8Array;
+  readonly weights: { readonly path: string; readonly data: Uint8Array };
+}
+
+interface Initializer {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly data_type: number;
+  /** In the weights, or by itself. */
+  readonly data: Uint8Array | { readonly offset: number; readonly length: number };
+}
+
 /** Operators and weights put together to a model file of ONNX, in the order of the calls. */
 export class OnnxGraph {
   readonly #nodes: object[] = [];
-  /** The model's file as far as it is made: its weights. */
-  #file = new Uint8Array(1 << 16);
+  readonly #initializers: Initializer[] = [];
+  #weights = new Uint8Array(0);
   #size = 0;
   readonly #inputs: object[] = [];
   readonly #outputs: object[] = [];
@@ -81,37 +99,30 @@ export class OnnxGraph {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
-  /** Copies the data, once: its memory may be used again. */
+  /** Copies the data: its memory may be used again. */
   constant(data: InitializerData, dims: readonly number[]): string {
     const name = this.#name('constant');
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    const tensor = [
-      tensorType.encode({ name, dims, data_type: DATA_TYPE[typeOf(data)] }).finish(),
-      fieldHead(RAW_DATA, bytes.length),
-      bytes,
-    ];
-    const initializer = [fieldHead(INITIALIZER, lengthOf(tensor)), ...tensor];
-    // A message that stands several times in its field is one, of all of their fields (protobuf.dev, "Last One Wins").
-    const graph = [fieldHead(GRAPH, lengthOf(initializer)), ...initializer];
-    this.reserve(lengthOf(graph));
-    for (const part of graph) {
-      this.#file.set(part, this.#size);
-      this.#size += part.length;
-    }
+    this.#initializers.push({
+      name,
+      dims,
+      data_type: DATA_TYPE[typeOf(data)],
+      data: bytes.length > MOST_INSIDE ? this.#place(bytes) : bytes.slice(),
+    });
     return name;
   }
 
-  /** Bytes of the weights that are there. */
-  get size(): number {
+  /** Bytes of the large constants that are there. */
+  get weightBytes(): number {
     return this.#size;
   }
 
-  /** Makes room for so many bytes more of weights, so that they need not move again. */
+  /** Makes room for so many bytes more of large constants: what is there need not move again. */
   reserve(bytes: number): void {
-    if (this.#size + bytes <= this.#file.length) return;
-    const file = new Uint8Array(Math.max(this.#size + bytes, 1.5 * this.#size));
-    file.set(this.#file.subarray(0, this.#size));
-    this.#file = file;
+    if (this.#size + bytes <= this.#weights.length) return;
+    const weights = new Uint8Array(this.#size + bytes);
+    weights.set(this.#weights.subarray(0, this.#size));
+    this.#weights = weights;
   }
 
   /** @returns the names of its outputs; an input left out is an empty name */
@@ -135,39 +146,60 @@ export class OnnxGraph {
     return this.nodes(op, inputs, options)[0]!;
   }
 
+  /** The model in one file. */
   encode(): Uint8Array {
-    const rest = modelType
+    return this.#encode(({ offset, length }) => ({
+      raw_data: this.#weights.subarray(offset, offset + length),
+    }));
+  }
+
+  /** The model with its large constants beside its file, where ONNX Runtime need not make them out of it. */
+  encodeApart(): OnnxModel {
+    const path = 'weights';
+    const file = this.#encode(({ offset, length }) => ({
+      data_location: EXTERNAL,
+      external_data: Object.entries({ location: path, offset, length }).map(([key, value]) => ({
+        key,
+        value: String(value),
+      })),
+    }));
+    return { file, weights: { path, data: this.#weights.subarray(0, this.#size) } };
+  }
+
+  #encode(large: (place: { readonly offset: number; readonly length: number }) => object): Uint8Array {
+    const initializer = this.#initializers.map(({ data, ...tensor }) => ({
+      ...tensor,
+      ...(data instanceof Uint8Array ? { raw_data: data } : large(data)),
+    }));
+    return schema
       .encode({
         ir_version: 10,
         producer_name: 'ragpress',
-        graph: { name: 'decoder', node: this.#nodes, input: this.#inputs, output: this.#outputs },
+        graph: {
+          name: 'decoder',
+          node: this.#nodes,
+          initializer,
+          input: this.#inputs,
+          output: this.#outputs,
+        },
         opset_import: [
           { domain: '', version: this.#opset },
           { domain: 'com.microsoft', version: 1 },
         ],
       })
       .finish();
-    this.reserve(rest.length);
-    this.#file.set(rest, this.#size);
-    return this.#file.subarray(0, this.#size + rest.length);
+  }
+
+  #place(bytes: Uint8Array): { readonly offset: number; readonly length: number } {
+    if (this.#size + bytes.length > this.#weights.length) this.reserve(bytes.length + (this.#size >> 1));
+    this.#weights.set(bytes, this.#size);
+    this.#size += bytes.length;
+    return { offset: this.#size - bytes.length, length: bytes.length };
   }
 
   #name(stem: string): string {
     return `${stem}_${this.#names++}`;
   }
-}
-
-/** What stands before a field of a known length. */
-function fieldHead(field: number, length: number): Uint8Array {
-  const lengthDelimited = 2;
-  return protobuf.Writer.create()
-    .uint32((field << 3) | lengthDelimited)
-    .uint32(length)
-    .finish();
-}
-
-function lengthOf(parts: readonly Uint8Array[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 function valueInfo(name: string, type: OnnxType, dims: readonly (number | string)[]): object {

@@ -83,10 +83,13 @@ export function gpuModel(
     shape,
     masses,
     embed,
-    head: () => headGraph(shape, headWeights, 'gpu'),
+    head: () => headGraph(shape, headWeights, 'gpu').encode(),
     parts: bounds.slice(1).map((to, i) => {
       const range = { from: bounds[i]!, to };
-      return { ...range, graph: () => decoderGraph(shape, weights, range, masses, 'gpu') };
+      return {
+        ...range,
+        graph: async () => (await decoderGraph(shape, weights, range, masses, 'gpu')).encode(),
+      };
     }),
   };
 }
