@@ -17,7 +17,7 @@ import {
 } from './reader.js';
 import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
 import { XRAG_CONTEXTS, xragFigures, type XragContext, type XragFigures } from './eval-xrag.js';
-import { measurePolicies, openLab, policies, printPolicies, recordGate } from './kvreuse.js';
+import { measurePolicies, openLab, policies, POLICY_SETS, printPolicies, recordGate } from './kvreuse.js';
 import { reusePlot } from './reuse-plot.js';
 import { ANSWER_BUDGETS, presetAnswers, type PresetAnswers } from './eval-answers.js';
 import { measureCurves } from './eval-curves.js';
@@ -34,7 +34,7 @@ import { printTable } from './table.js';
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
        npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--declines 0.1] [--json]
        npm run eval -- chat [--folder CHECKPOINT]
-       npm run eval -- kvreuse [--policy all|headline] [--questions 48] [--answers] [--folder CHECKPOINT]
+       npm run eval -- kvreuse [--policy all|headline|default] [--questions 48] [--answers] [--folder CHECKPOINT]
                                [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
        npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]
        npm run eval -- summaries [--questions 40] [--keep 0.35] [--folder CHECKPOINT | --guard] [--json]
@@ -355,9 +355,10 @@ async function xrag(): Promise<void> {
 
 /** Prints what prompts from caches of their chunks are, beside the same prompts read whole. */
 async function kvreuse(): Promise<void> {
-  const { policy, plot } = values;
+  const { plot } = values;
+  const policy = POLICY_SETS.find((name) => name === values.policy);
   const count = Number(values.questions ?? 48);
-  if (!(count >= 1) || (policy !== 'all' && policy !== 'headline')) {
+  if (!(count >= 1) || policy === undefined) {
     refuse(USAGE);
     return;
   }

@@ -98,7 +98,11 @@ export async function recordGate(lab: KvLab, chosen: readonly SelectionPolicy[])
 }
 
 /** Policies by what is measured of them: `all` for one picture over the recomputed share. */
-export function policies(which: 'headline' | 'all'): SelectionPolicy[] {
+export const POLICY_SETS = ['all', 'headline', 'default'] as const;
+
+/** `default`: what a `ChunkDecoder` does unless it is told, beside nothing. */
+export function policies(which: (typeof POLICY_SETS)[number]): SelectionPolicy[] {
+  if (which === 'default') return [none(), cacheCraft()];
   const headline = [
     none(),
     legoLink(16),
