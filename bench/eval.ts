@@ -5,12 +5,12 @@ import { readEvidence, shareLeft, type EvidenceQuestion, type Recalls } from './
 import { openEvidence, recallsOf, scoresOf, type QuestionScores } from './evidence-model.js';
 import { Decoder } from '../models/decoder/decoder.js';
 import { chatAnswers } from './chat.js';
+import { createPipeline } from 'ragpress';
 import { sharedData } from '../test/shared-data.js';
 import {
   READER_CONTEXTS,
   READER_SETS,
   readerFigures,
-  readerPipeline,
   readerQuestions,
   type ReaderContext,
   type ReaderFigures,
@@ -32,7 +32,7 @@ import {
 import { printTable } from './table.js';
 
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
-       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME,NAME] [--declines 0.1] [--json]
+       npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME;NAME] [--declines 0.1] [--json]
        npm run eval -- chat [--folder CHECKPOINT]
        npm run eval -- kvreuse [--policy all|headline|default] [--questions 48] [--answers] [--folder CHECKPOINT]
                                [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
@@ -59,14 +59,14 @@ const { positionals, values } = parseArgs({
     all: { type: 'boolean', default: false },
     guard: { type: 'boolean', default: false },
     summaries: { type: 'string', default: '6' },
-    contexts: { type: 'string', default: READER_CONTEXTS.join(',') },
+    contexts: { type: 'string', default: READER_CONTEXTS.join(';') },
     declines: { type: 'string' },
   },
 });
 
 /** Prints how often the reader's answer is right, by what it is given to read. */
 async function reader(): Promise<void> {
-  const contexts = values.contexts.split(',') as ReaderContext[];
+  const contexts = values.contexts.split(';') as ReaderContext[];
   const count = Number(values.questions ?? 100);
   const declines = values.declines === undefined ? undefined : Number(values.declines);
   if (!(count >= 1) || contexts.some((name) => !READER_CONTEXTS.includes(name))) {
@@ -78,7 +78,7 @@ async function reader(): Promise<void> {
     return;
   }
   const decoder = await Decoder.load(values.folder === undefined ? {} : { folder: values.folder });
-  const pipeline = await readerPipeline();
+  const pipeline = await createPipeline({ preset: 'balanced' });
   const figures: Record<string, Record<string, ReaderFigures>> = {};
   for (const set of READER_SETS) {
     const rows = readerQuestions(set, count);

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createPipeline, type Pipeline, type SourceDocument } from 'ragpress';
+import type { Pipeline, SourceDocument } from 'ragpress';
 import { Decoder } from '../models/decoder/decoder.js';
 import { NO_ANSWER, readerMessages } from '../models/decoder/reader-prompt.js';
 import { Bm25Retriever } from 'ragpress/retrievers';
@@ -15,9 +15,11 @@ export const READER_CONTEXTS = [
   'all',
   'compressed',
   'gold and three',
+  'gold and three, compressed',
   'gold',
   'closed book',
   'without gold',
+  'without gold, compressed',
 ] as const;
 
 export type ReaderContext = (typeof READER_CONTEXTS)[number];
@@ -45,7 +47,11 @@ export interface ReaderQuestion {
 
 /** The documents that hold the answer. */
 export function goldContext(row: ReaderQuestion): string {
-  return rendered(row, [...new Set(row.evidence.map(([document]) => document))]);
+  return rendered(row, goldPlaces(row));
+}
+
+function goldPlaces({ evidence }: ReaderQuestion): number[] {
+  return [...new Set(evidence.map(([document]) => document))].sort((a, b) => a - b);
 }
 
 /** The first `count` dev questions of a set that have short answers. */
@@ -66,9 +72,11 @@ export async function readerFigures(
 ): Promise<ReaderFigures> {
   const sums = { right: 0, declined: 0, promptTokens: 0, firstToken: 0, total: 0 };
   for (const row of rows) {
+    const places = await placesOf(row, context);
     const began = performance.now();
-    const text = await contextOf(pipeline, row, context);
-    const compression = context === 'compressed' ? performance.now() - began : 0;
+    const isCompressed = context.endsWith('compressed');
+    const text = isCompressed ? await compressed(pipeline, row, places, context) : rendered(row, places);
+    const compression = isCompressed ? performance.now() - began : 0;
     const { result } = decoder.generate(
       { messages: readerMessages(row.question, text) },
       {
@@ -94,35 +102,50 @@ export async function readerFigures(
   };
 }
 
-export function readerPipeline(): Promise<Pipeline> {
-  return createPipeline({ preset: 'balanced', budget: { ratio: 0.3 } });
+/** Of the ten documents' tokens; of fewer documents what stands out is kept, without a budget. */
+const BUDGET = { ratio: 0.3 };
+
+async function compressed(
+  pipeline: Pipeline,
+  row: ReaderQuestion,
+  places: readonly number[],
+  context: ReaderContext,
+): Promise<string> {
+  const documents = places.map((place): SourceDocument => {
+    const { title, sentences } = row.documents[place]!;
+    return { id: String(place), title, content: textOf(sentences), format: 'text' };
+  });
+  const { question: query } = row;
+  const budget = context === 'compressed' ? { budget: BUDGET } : {};
+  return (await pipeline.compress({ query, documents, ...budget })).context;
 }
 
-async function contextOf(pipeline: Pipeline, row: ReaderQuestion, context: ReaderContext): Promise<string> {
-  if (context === 'compressed') {
-    const documents = row.documents.map(({ title, sentences }, index): SourceDocument => ({
-      id: String(index),
-      title,
-      content: textOf(sentences),
-      format: 'text',
-    }));
-    return (await pipeline.compress({ query: row.question, documents })).context;
-  }
-  const gold = new Set(row.evidence.map(([document]) => document));
-  const others = (await nearest(row)).filter((place) => !gold.has(place));
-  const chosen: Record<Exclude<ReaderContext, 'compressed'>, readonly number[]> = {
-    all: [...row.documents.keys()],
-    gold: [...gold],
-    'gold and three': [...gold, ...others.slice(0, 3)],
-    'without gold': others.slice(0, 3 + gold.size),
-    'closed book': [],
+/** Which documents are read, in their order. */
+async function placesOf(row: ReaderQuestion, context: ReaderContext): Promise<number[]> {
+  const gold = goldPlaces(row);
+  const others = (await nearest(row)).filter((place) => !gold.includes(place));
+  const chosen = () => {
+    switch (context) {
+      case 'all':
+      case 'compressed':
+        return [...row.documents.keys()];
+      case 'gold and three':
+      case 'gold and three, compressed':
+        return [...gold, ...others.slice(0, 3)];
+      case 'without gold':
+      case 'without gold, compressed':
+        return others.slice(0, 3 + gold.length);
+      case 'gold':
+        return gold;
+      case 'closed book':
+        return [];
+    }
   };
-  return rendered(row, chosen[context]);
+  return chosen().sort((a, b) => a - b);
 }
 
 function rendered({ documents }: ReaderQuestion, places: readonly number[]): string {
-  return [...places]
-    .sort((a, b) => a - b)
+  return places
     .map(
       (place, index) => `[${index + 1}] ${documents[place]!.title}\n${textOf(documents[place]!.sentences)}`,
     )
