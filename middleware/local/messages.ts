@@ -121,8 +121,7 @@ export async function completeMessage(
     return;
   }
   const begin = async () => {
-    // What the prompt took is known in the end, and told then.
-    const usage = { input_tokens: 0, output_tokens: 0 };
+    const usage = { input_tokens: await generation.promptTokens, output_tokens: 0 };
     const begun = { ...message, content: [], stop_reason: null, stop_sequence: null, usage };
     await reply.event({ type: 'message_start', message: begun });
     await reply.event({ type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } });

@@ -109,6 +109,7 @@ const inputSchema = z.union(
 );
 
 interface Request {
+  readonly onAccepted?: (promptTokens: number) => void;
   readonly onText?: (text: string) => void;
   readonly resolve: (value: never) => void;
   readonly reject: (reason: unknown) => void;
@@ -177,6 +178,10 @@ export class Decoder {
     this.#check(input);
     const pieces = new Pieces();
     let id = 0;
+    let onAccepted!: (promptTokens: number) => void;
+    const accepted = new Promise<number>((resolve) => {
+      onAccepted = resolve;
+    });
     const result = new Promise<GenerationResult>((resolve, reject) => {
       if (signal?.aborted) {
         reject(signal.reason as Error);
@@ -185,8 +190,15 @@ export class Decoder {
       const onText = (text: string) => {
         pieces.push(text);
       };
-      id = this.#send((id) => ({ type: 'generate', id, input, settings }), { onText, resolve, reject });
+      id = this.#send((id) => ({ type: 'generate', id, input, settings }), {
+        onAccepted,
+        onText,
+        resolve,
+        reject,
+      });
     });
+    const promptTokens = Promise.race([accepted, result.then((ended) => ended.promptTokens)]);
+    promptTokens.catch(() => undefined); // The result fails, too.
     const abort = () => {
       this.#abort(id, signal?.reason);
     };
@@ -203,6 +215,7 @@ export class Decoder {
       .finally(() => signal?.removeEventListener('abort', abort));
     return {
       result,
+      promptTokens,
       [Symbol.asyncIterator]: () =>
         pieces.read(() => {
           this.#abort(id, new DOMException('nobody reads what is generated', 'AbortError'));
@@ -309,6 +322,10 @@ export class Decoder {
     }
     const request = message.id === undefined ? undefined : this.#requests.get(message.id);
     if (!request) return;
+    if (message.type === 'accepted') {
+      request.onAccepted?.(message.promptTokens);
+      return;
+    }
     if (message.type === 'text') {
       request.onText?.(message.text);
       return;

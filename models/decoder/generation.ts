@@ -78,4 +78,6 @@ export interface GenerationResult {
 /** Text as it is generated, in pieces that never cut a character; and all of it at the end. */
 export interface Generation extends AsyncIterable<string> {
   readonly result: Promise<GenerationResult>;
+  /** As the result has it, and known before the prompt is read; fails as that does. */
+  readonly promptTokens: Promise<number>;
 }

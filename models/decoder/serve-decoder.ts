@@ -113,6 +113,7 @@ export interface Fault {
 export type FromWorker =
   | { readonly type: 'ready'; readonly description: DecoderDescription }
   | { readonly type: 'device'; readonly device: DecoderDevice }
+  | { readonly type: 'accepted'; readonly id: number; readonly promptTokens: number }
   | { readonly type: 'text'; readonly id: number; readonly text: string }
   | { readonly type: 'end'; readonly id: number; readonly result: GenerationResult }
   | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
@@ -534,7 +535,9 @@ async function serve(
     switch (message.type) {
       case 'generate':
         try {
-          waiting.push(accept(message.id, message.input, message.settings));
+          const request = accept(message.id, message.input, message.settings);
+          send({ type: 'accepted', id: message.id, promptTokens: request.promptTokens });
+          waiting.push(request);
           void work();
         } catch (error) {
           fail(message.id, error);

@@ -703,6 +703,7 @@ describe('a model that fails', () => {
       model: 'fast',
       generate: () => ({
         result: new Promise(() => undefined),
+        promptTokens: Promise.resolve(1),
         async *[Symbol.asyncIterator](): AsyncGenerator<string> {
           for (; said < 64; said++) yield await Promise.resolve('x'.repeat(1024 * 1024));
         },

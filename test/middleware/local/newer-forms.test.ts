@@ -79,6 +79,8 @@ describe('the embedded model', { timeout: 120_000 }, () => {
     expect(message.usage.input_tokens).toBeGreaterThan(40);
     const stream = messages.stream(asked);
     const events = await collect(stream);
+    const [begun] = events as [Anthropic.MessageStartEvent];
+    expect(begun.message.usage.input_tokens).toBe(message.usage.input_tokens);
     expect(events.filter(({ type }) => type === 'content_block_delta').length).toBeGreaterThan(1);
     expect(await stream.finalText()).toBe(block.text);
     expect((await stream.finalMessage()).usage).toMatchObject({

@@ -58,6 +58,7 @@ function generation(script: Iterable<string> | AsyncIterable<string>, signal?: A
   result.catch(() => undefined);
   return {
     result,
+    promptTokens: Promise.resolve(3),
     async *[Symbol.asyncIterator](): AsyncGenerator<string, undefined> {
       for (let next = 0; ;) {
         if (next < pieces.length) yield pieces[next++]!;
