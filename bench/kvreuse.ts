@@ -352,20 +352,19 @@ export async function benchKvreuse(): Promise<unknown> {
   const reuse = await measurePolicies(lab, questions, policies('headline'), ({ name }) =>
     ANSWERED.includes(name),
   );
+  printPolicies(reuse); // Each table when it is there: all of them take most of an hour.
   const codecs = await measureCodecs(lab, questions.slice(0, QUESTIONS.codecs));
   await lab.decoder.close();
-  const sameOrder = await measureSameOrder(folder, QUESTIONS.sameOrder);
-  const llama = await openLlama(folder, THREADS, 1);
-  const times = await measureFirstTokens({}, questions.slice(-QUESTIONS.times), llama);
-  llama?.close();
-  const memory = await measureMemory();
-  printPolicies(reuse);
   printTable(
     `how chunks are stored, ${QUESTIONS.codecs} questions, nothing repaired`,
     ['codec', 'times smaller than float32', 'KL added'],
     codecs.map(({ name, ratio, klAdded }) => [name, ratio.toFixed(2), klAdded.toFixed(4)]),
   );
+  const sameOrder = await measureSameOrder(folder, QUESTIONS.sameOrder);
   printSameOrder(sameOrder, QUESTIONS.sameOrder);
+  const llama = await openLlama(folder, THREADS, 1);
+  const times = await measureFirstTokens({}, questions.slice(-QUESTIONS.times), llama);
+  llama?.close();
   const ttftVsLlama = times.llama === undefined ? undefined : times.llama / times.reuse;
   printTable(
     `first token of six known chunks in a new order, ChunkDecoder as it comes, medians of ${QUESTIONS.times}, ${THREADS} threads each`,
@@ -376,6 +375,7 @@ export async function benchKvreuse(): Promise<unknown> {
       ['read whole by llama.cpp, Q4_1', times.llama?.toFixed(0) ?? '-', ttftVsLlama?.toFixed(2) ?? '-'],
     ],
   );
+  const memory = await measureMemory();
   printTable(
     'memory of a process with the decoder and a store of 256 MB',
     ['requests', 'RSS, MB'],
