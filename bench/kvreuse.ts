@@ -97,10 +97,12 @@ export async function recordGate(lab: KvLab, chosen: readonly SelectionPolicy[])
   await writeFile(join(lab.folder, GATE_FILE), `${JSON.stringify(reports, null, 2)}\n`);
 }
 
-/** Policies by what is measured of them: `all` for one picture over the recomputed share. */
 export const POLICY_SETS = ['all', 'headline', 'default'] as const;
 
-/** `default`: what a `ChunkDecoder` does unless it is told, beside nothing. */
+/**
+ * Policies by what is measured of them: `all` for one picture over the recomputed share, `default` for what a
+ * `ChunkDecoder` does unless it is told, beside no repair.
+ */
 export function policies(which: (typeof POLICY_SETS)[number]): SelectionPolicy[] {
   if (which === 'default') return [none(), cacheCraft()];
   const headline = [
@@ -352,7 +354,7 @@ export async function benchKvreuse(): Promise<unknown> {
   const reuse = await measurePolicies(lab, questions, policies('headline'), ({ name }) =>
     ANSWERED.includes(name),
   );
-  printPolicies(reuse); // Each table when it is there: all of them take most of an hour.
+  printPolicies(reuse); // Each table when it is there: all of them take an hour and more.
   const codecs = await measureCodecs(lab, questions.slice(0, QUESTIONS.codecs));
   await lab.decoder.close();
   printTable(

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { digestOfFile } from './manifest.js';
 import { ModelError } from './model-error.js';
 
 export type Fetch = typeof globalThis.fetch;
@@ -258,8 +257,7 @@ async function isWhole({ size, checksum }: Download, path: string): Promise<bool
   const hash = createHash(checksum.kind === 'git' ? 'sha1' : 'sha256');
   // A git object is hashed with its kind and size in front.
   if (checksum.kind === 'git') hash.update(`blob ${size}\0`);
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest('hex') === checksum.value;
+  return (await digestOfFile(path, hash)) === checksum.value;
 }
 
 function storageError(error: unknown, { target, size }: Download): ModelError | undefined {

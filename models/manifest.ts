@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -101,8 +101,12 @@ export async function faultOf(folder: string, file: ModelFile, afresh = false): 
 }
 
 /** In hexadecimal. */
-export async function sha256OfFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
+export function sha256OfFile(path: string): Promise<string> {
+  return digestOfFile(path, createHash('sha256'));
+}
+
+/** In hexadecimal, of a file behind what the hash has had already. */
+export async function digestOfFile(path: string, hash: Hash): Promise<string> {
   const file = await open(path, 'r');
   try {
     // One piece of memory: of a stream's, as large as the file together, the process would keep much.

@@ -1,7 +1,8 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Q8_BYTES } from './ggml-types.js';
 import type { Matrix } from './matrix.js';
-import { OnnxGraph } from './onnx-graph.js';
-import { BLOCK, Q8_BYTES } from './quantise.js';
+import { DATA_TYPE, OnnxGraph } from './onnx-graph.js';
+import { BLOCK } from './quantise.js';
 
 /** Weights with 8 bits and a scale a column, transposed: [inputs, outputs], as products of many rows want them. */
 export interface ColumnWeights {
@@ -20,12 +21,9 @@ type Source = 'numbers' | 'q8';
 
 type Feeds = Readonly<Record<string, Tensor>>;
 
-/** ONNX's TensorProto.DataType, for Cast */
-const FLOAT32 = 1;
-
 /**
- * Rounds matrices to 8 bits, a scale a column: by graphs of ONNX Runtime, whose vectors and threads do in half of the
- * time what loops over typed arrays do, and a model is loaded when all of its weights have been through them.
+ * Rounds matrices to 8 bits, a scale a column: by graphs of ONNX Runtime, whose vectors and threads are sooner done than
+ * loops over typed arrays, and a model is loaded when all of its weights have been through them.
  */
 export class ColumnRounding {
   readonly #zero: ZeroLevel;
@@ -130,7 +128,7 @@ function roundingGraph(source: Source, zero: ZeroLevel): Uint8Array {
   const reshape = (x: string, ...dims: number[]) => onnx.node('Reshape', [x, whole(...dims)]);
   const inFloats = (x: string, from: number, to: number) =>
     onnx.node('Cast', [onnx.node('Slice', [x, whole(from), whole(to), whole(2)])], {
-      attributes: { to: FLOAT32 },
+      attributes: { to: DATA_TYPE.float32 },
     });
   onnx.input('factors', 'float32', ['inputs']);
   let numbers: string;

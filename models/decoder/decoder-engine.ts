@@ -5,7 +5,6 @@ import type { Checkpoint, MatrixPart } from './checkpoint.js';
 import { ColumnRounding } from './column-rounding.js';
 import { decoderGraph, headGraph, type GraphWeights, type Product } from './decoder-graph.js';
 import type { Engine, LayerRange, StepInput, StepOutput } from './engine.js';
-import type { Matrix } from './matrix.js';
 import type { OnnxGraph } from './onnx-graph.js';
 import { KvSlots, SlotMemory, type RowsKv } from './kv-slots.js';
 import { pickRows } from './pick-rows.js';
@@ -86,12 +85,12 @@ export class DecoderEngine implements Engine {
     const { path, shape } = checkpoint;
     checkShape(checkpoint);
     const { embed, headWeights } = vocabularyOf(checkpoint, precision);
-    const head = await session(path, headGraph(shape, headWeights), threads);
-    const parts: Part[] = [];
     const rounding =
       precision === 'int8'
         ? new ColumnRounding((await areSignedProductsExact()) ? 0 : 128, threads)
         : undefined;
+    const head = await session(path, headGraph(shape, headWeights), threads);
+    const parts: Part[] = [];
     try {
       const weights = weightsOf(checkpoint, precision, rounding);
       const bounds = [0, ...cuts, shape.layers];
@@ -104,10 +103,9 @@ export class DecoderEngine implements Engine {
       }
       return new DecoderEngine(checkpoint, parts, masses, head, embed);
     } catch (error) {
+      await rounding?.close();
       for (const opened of [head, ...parts.map((part) => part.session)]) await opened.release();
       throw error;
-    } finally {
-      await rounding?.close();
     }
   }
 
@@ -260,25 +258,18 @@ export function weightsOf(
   // Only where activations are rounded, too.
   const smoothing = (layer: number, name: Product) =>
     rounding && name !== 'output' ? checkpoint.smoothing(layer, name) : undefined;
-  const rounded = async (
-    rounding: ColumnRounding,
-    layer: number,
-    name: Product,
-    matrices: readonly Matrix[],
-  ) => {
-    const weights = await rounding.columns(matrices, smoothing(layer, name));
-    // What goes into `down` is divided where it comes from: the columns of `up`.
-    const factors = name === 'gateUp' ? smoothing(layer, 'down') : undefined;
-    factors?.forEach((factor, i) => (weights.scales[shape.inner + i]! /= factor));
-    return weights;
-  };
   return {
-    product(layer, name) {
+    async product(layer, name) {
       const matrices = PARTS[name].map((part) => checkpoint.matrix(layer, part));
-      if (rounding) return rounded(rounding, layer, name, matrices);
-      const { inner, width } = shape;
-      const fits = inner % BLOCK === 0 && width % BLOCK === 0;
-      return precision === 'int8' && fits ? inBlocksOf(matrices) : transposed(matrices);
+      if (!rounding) {
+        const fits = shape.inner % BLOCK === 0 && shape.width % BLOCK === 0;
+        return precision === 'int8' && fits ? inBlocksOf(matrices) : transposed(matrices);
+      }
+      const weights = await rounding.columns(matrices, smoothing(layer, name));
+      // What goes into `down` is divided where it comes from: the columns of `up`.
+      const factors = name === 'gateUp' ? smoothing(layer, 'down') : undefined;
+      factors?.forEach((factor, i) => (weights.scales[shape.inner + i]! /= factor));
+      return weights;
     },
     norm(layer, name) {
       const weight = checkpoint.vector(layer, `${name}Norm`);

@@ -9,7 +9,7 @@ export type Product = 'qkv' | 'output' | 'gateUp' | 'down';
 
 /** What the graph is made from; matrices one at a time, so that no more need be in memory. */
 export interface GraphWeights {
-  product(layer: number, name: Product): Promise<ColumnWeights> | BlockWeights | FloatWeights;
+  product(layer: number, name: Product): Promise<ColumnWeights | BlockWeights | FloatWeights>;
   norm(layer: number, name: 'attention' | 'feedForward'): Float32Array;
   /** Of queries, keys and values, one after the other; undefined where the model has none. */
   bias(layer: number): Float32Array | undefined;

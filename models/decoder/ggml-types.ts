@@ -90,8 +90,10 @@ function superblock(
   }
 }
 
-export const Q4_1 = 3;
 export const Q8_0 = 8;
+
+/** Of a block of Q8_0: a scale in half precision, and a level for each of 32 numbers. */
+export const Q8_BYTES = 34;
 
 /** By ggml's number of the type (ggml.h, enum ggml_type; layouts: ggml-common.h). */
 export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
@@ -120,7 +122,7 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
       packed(bytes, from + 2, 0, out, to, scale, -8 * scale);
     },
   },
-  [Q4_1]: {
+  3: {
     name: 'Q4_1',
     numbers: 32,
     bytes: 20,
@@ -148,7 +150,7 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
   [Q8_0]: {
     name: 'Q8_0',
     numbers: 32,
-    bytes: 34,
+    bytes: Q8_BYTES,
     read(bytes, from, out, to) {
       const scale = half(bytes, from);
       for (let i = 0; i < 32; i++) out[to + i] = scale * signed(bytes[from + 2 + i]!);
@@ -202,9 +204,9 @@ export const GGML_TYPES: Readonly<Record<number, GgmlType>> = {
 /** Of Q8_0: levels, of which 128 is 0, and a scale each 32. */
 export function q8Blocks(bytes: Uint8Array, levels: Uint8Array, scales: Float32Array): void {
   for (let block = 0; block < scales.length; block++) {
-    const from = block * 34;
+    const from = block * Q8_BYTES;
     scales[block] = half(bytes, from);
-    levels.set(bytes.subarray(from + 2, from + 34), block * 32);
+    levels.set(bytes.subarray(from + 2, from + Q8_BYTES), block * 32);
   }
   const words = new Uint32Array(levels.buffer, levels.byteOffset, levels.length / 4);
   for (let i = 0; i < words.length; i++) words[i]! ^= 0x80808080;

@@ -38,7 +38,7 @@ const schema = protobuf
   .root.lookupType('onnx.ModelProto');
 
 /** TensorProto.DataType */
-const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const;
+export const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 /** TensorProto.DataLocation */
@@ -191,7 +191,8 @@ export class OnnxGraph {
   }
 
   #place(bytes: Uint8Array): { readonly offset: number; readonly length: number } {
-    if (this.#size + bytes.length > this.#weights.length) this.reserve(bytes.length + (this.#size >> 1));
+    if (this.#size + bytes.length > this.#weights.length)
+      this.reserve(bytes.length + Math.floor(this.#size / 2));
     this.#weights.set(bytes, this.#size);
     this.#size += bytes.length;
     return { offset: this.#size - bytes.length, length: bytes.length };

@@ -1,4 +1,4 @@
-import { q8Blocks } from './ggml-types.js';
+import { Q8_BYTES, q8Blocks } from './ggml-types.js';
 import type { Matrix } from './matrix.js';
 
 /** Weights as they are, transposed: [inputs, outputs]. */
@@ -17,9 +17,6 @@ export interface BlockWeights {
 }
 
 export const BLOCK = 32;
-
-/** Of a block of ggml's Q8_0: a scale in half precision, and a level for each number. */
-export const Q8_BYTES = 2 + BLOCK;
 
 /** Inputs that are transposed at once: so many lines of memory are written by turns. */
 const TILE = 64;
