@@ -523,9 +523,11 @@ describe('serve', () => {
 });
 
 test('npx ragpress runs it inside the repository', async () => {
+  // npx links the repository into its cache, where it would run `prepare` and build dist/ anew under the other tests.
   const { code, stdout } = await ragpress(['--version'], {
     command: ['npx', '--no-install', 'ragpress'],
     cwd: root,
+    env: { npm_config_cache: join(folder, 'npm'), npm_config_ignore_scripts: 'true' },
   });
   expect(code).toBe(0);
   expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
