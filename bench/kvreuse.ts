@@ -118,7 +118,7 @@ export function policies(which: (typeof POLICY_SETS)[number]): SelectionPolicy[]
     none(),
     ...[4, 16, 32, 64].map((tokens) => legoLink(tokens)),
     ...[0.05, 0.15, 0.3, 0.5].map((share) => cacheBlend(share)),
-    ...[0, 0.65].flatMap((carry) =>
+    ...[0, 0.5].flatMap((carry) =>
       [0.1, 0.27, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1, carry })),
     ),
     ...[0.27, 0.5, 1].map((alpha) => cacheCraft({ alpha, whole: 1, focus: true })),
@@ -339,7 +339,7 @@ export async function measureFirstTokens(
 }
 
 /** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
-const ANSWERED = ['cachecraft-carry-0.65-0.27', 'cacheblend-0.15'];
+const ANSWERED = ['cachecraft-carry-0.5-0.27', 'cacheblend-0.15'];
 const QUESTIONS = { answers: 200, codecs: 24, times: 16, sameOrder: 4 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */

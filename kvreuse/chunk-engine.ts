@@ -1,5 +1,5 @@
 import type { Engine, LayerRange, StepOutput } from '../models/decoder/engine.js';
-import type { SlotRun, Slots } from '../models/decoder/kv-slots.js';
+import type { CarryShares, SlotRun, Slots } from '../models/decoder/kv-slots.js';
 import { pickRows } from '../models/decoder/pick-rows.js';
 import type { ChunkKv } from './chunk-kv.js';
 import { PromptLayout, type PlacedPiece } from './prompt-layout.js';
@@ -11,6 +11,11 @@ import type { ChunkStatistics, Deviations, SelectionPolicy } from './selection/s
 const ROWS = 192;
 /** Tokens after the prompt that there is room for at once. */
 const USUAL_ANSWER = 48;
+/**
+ * Repaired rows that are computed together at least, before what they changed by is carried over: a run has its price
+ * however few its rows.
+ */
+const LEAST_REPAIRED = 64;
 /** First tokens of a sequence: they draw attention whatever they say, so they tell nothing of what matters. */
 const SINKS = 4;
 
@@ -50,8 +55,8 @@ export type Narrow = (deviations: Deviations) => ReadonlySet<number>;
 interface Repair {
   readonly caches: readonly PlacedKv[];
   readonly anew: ReadonlySet<number>;
-  /** What rows that are not computed anew learn of those that are, as `SelectionPolicy.carry`. */
-  readonly share: number;
+  /** As `SelectionPolicy` has it. */
+  readonly carry: CarryShares | undefined;
   readonly focus?: SelectionPolicy['focus'];
 }
 
@@ -61,11 +66,15 @@ interface Rows {
   readonly hidden: Float32Array;
 }
 
+/** Caches of which some rows are computed anew, with those rows and what no cache has before and among them. */
+interface Repairs {
+  readonly caches: readonly PlacedKv[];
+  readonly rows: Rows;
+}
+
 interface Work {
-  /** Caches of which some rows are computed anew. */
-  readonly repaired: readonly PlacedKv[];
-  /** Rows up to the end of the last of those. */
-  readonly first: Rows;
+  /** In the order of the prompt: each sees what the ones before it carried over. */
+  readonly repairs: readonly Repairs[];
   readonly rest: Rows;
 }
 
@@ -172,7 +181,7 @@ export class ChunkEngine {
    * The prompt from caches: rows that none has, and those of `anew`, are computed where they stand and see all before
    * them.
    * @param anew positions inside caches
-   * @param carry as `SelectionPolicy` has it. Default 0
+   * @param carry as `SelectionPolicy` has it. Default nothing is carried over
    * @param narrow where given: all rows are computed up to the engine's first cut, and from there on of those that caches
    * have only the ones that it returns; nothing is carried over
    * @param focus as `SelectionPolicy` has it; the engine was opened with a cut and for masses. Default all are repaired in
@@ -183,11 +192,11 @@ export class ChunkEngine {
     caches: readonly PlacedKv[],
     anew: ReadonlySet<number>,
     {
-      carry = 0,
+      carry,
       narrow,
       focus,
     }: {
-      readonly carry?: number | undefined;
+      readonly carry?: CarryShares | undefined;
       readonly narrow?: Narrow | undefined;
       readonly focus?: SelectionPolicy['focus'];
     } = {},
@@ -199,7 +208,7 @@ export class ChunkEngine {
     const parts = engine.parts.length;
     if (!narrow) {
       for (const position of anew) live[position] = 0;
-      return yield* this.#computeRest(layout, slots, live, { caches, anew, share: carry, focus });
+      return yield* this.#computeRest(layout, slots, live, { caches, anew, carry, focus });
     }
     const cached = live.slice();
     const deviations = slots.watch(engine.parts[0]!.to - 1, layout.tokens);
@@ -224,7 +233,7 @@ export class ChunkEngine {
     caches: readonly PlacedKv[],
     anew: ReadonlySet<number>,
     pieces: readonly PlacedPiece[],
-    carry = 0,
+    carry?: CarryShares,
   ): Steps<Prefilled & { readonly made: readonly MadePiece[] }> {
     const { layers } = this.#engine.shape;
     const { chunks } = layout;
@@ -244,7 +253,7 @@ export class ChunkEngine {
       layout,
       slots,
       live,
-      { caches, anew, share: carry },
+      { caches, anew, carry },
       { groupOf, count, onStep },
     );
     const made: MadePiece[] = [];
@@ -278,80 +287,81 @@ export class ChunkEngine {
   }
 
   /**
-   * All rows that do not live, through all layers: those that repair caches first, and the others when it is carried over.
-   * Where the engine has cuts, up to the last one and then above it: what caches have there may come meanwhile, and fewer
-   * of them be repaired. Rows that are computed may become fewer with depth, never more.
+   * All rows that do not live, through all layers: where repairs are carried over, a few chunks' at a time, and what is
+   * behind them last. Where the engine has cuts, up to the last one and then above it: what caches have there may come
+   * meanwhile, and fewer of them be repaired. Rows that are computed may become fewer with depth, never more.
    */
   async *#computeRest(
     layout: PromptLayout,
     slots: Slots,
     live: Uint8Array,
-    { caches, anew, share, focus }: Repair,
+    { caches, anew, carry, focus }: Repair,
     statistics?: AttentionStatistics,
   ): Steps<Prefilled> {
     const engine = this.#engine;
-    const repaired = share > 0 || focus ? repairedOf(caches, anew) : [];
-    const [first, rest] = repairsFirst(live, repaired);
-    const embedded = (positions: readonly number[]) => ({
+    const { width } = engine.shape;
+    const repaired = carry || focus ? repairedOf(caches, anew) : [];
+    const rowsAt = (positions: readonly number[]) => ({
       positions,
       hidden: engine.embed(positions.map((position) => layout.ids[position]!)),
     });
-    let work: Work = { repaired, first: embedded(first), rest: embedded(rest) };
+    const [groups, rest] = inGroups(live, repaired, carry ? LEAST_REPAIRED : Infinity);
+    let work: Work = {
+      repairs: groups.map(({ caches, positions }) => ({ caches, rows: rowsAt(positions) })),
+      rest: rowsAt(rest),
+    };
     const last = engine.parts.length - 1;
     if (last > 0) {
       const attention = focus && new BehindAttention(layout, this.cut);
-      work = yield* this.#computeParts(
-        slots,
-        live,
-        work,
-        { from: 0, to: last },
-        { anew, share },
-        attention ?? statistics,
-      );
+      const below = { from: 0, to: last };
+      work = yield* this.#computeParts(slots, live, work, below, { anew, carry }, attention ?? statistics);
       await this.#placeLate(slots, caches);
-      if (attention) work = narrowed(work, layout.chunks, focus(attention.masses), engine.shape.width);
+      if (attention) work = narrowed(work, layout.chunks, focus(attention.masses), width);
     }
-    work = yield* this.#computeParts(
+    const above = { from: last, to: last + 1 };
+    const { repairs, rest: behind } = yield* this.#computeParts(
       slots,
       live,
       work,
-      { from: last, to: last + 1 },
-      { anew, share },
+      above,
+      { anew, carry },
       statistics,
     );
-    const { hidden } = work.rest.positions.length > 0 ? work.rest : work.first;
-    const computed = work.first.positions.length + work.rest.positions.length;
-    return { slots, hidden: hidden.slice(-engine.shape.width), computed };
+    const all = [...repairs.map(({ rows }) => rows), behind];
+    return {
+      slots,
+      hidden: all.findLast(({ positions }) => positions.length > 0)!.hidden.slice(-width),
+      computed: all.reduce((sum, { positions }) => sum + positions.length, 0),
+    };
   }
 
   /** @param range of the engine's parts */
   async *#computeParts(
     slots: Slots,
     live: Uint8Array,
-    { repaired, first, rest }: Work,
+    { repairs, rest }: Work,
     { from, to }: LayerRange,
-    { anew, share }: Pick<Repair, 'anew' | 'share'>,
+    { anew, carry }: Pick<Repair, 'anew' | 'carry'>,
     statistics?: AttentionStatistics,
   ): Steps<Work> {
-    const compute = ({ positions, hidden }: Rows) =>
-      this.#compute(slots, live, positions, hidden, from, to, statistics);
-    for (const position of first.positions) live[position] = 0;
-    const hidden = yield* compute(first);
-    for (const position of first.positions) live[position] = 1;
-    if (share > 0) {
-      const { parts } = this.#engine;
-      const layers = { from: parts[from]!.from, to: parts[to - 1]!.to };
-      for (const { piece, kv } of repaired) {
-        const isAnew = Array.from({ length: kv.tokens }, (_, row) => anew.has(piece.start + row));
-        await slots.carry(kv, piece.start, isAnew, share, layers);
-        yield;
-      }
+    const { parts } = this.#engine;
+    const layers = { from: parts[from]!.from, to: parts[to - 1]!.to };
+    const done: Repairs[] = [];
+    for (const { rows } of repairs) for (const position of rows.positions) live[position] = 0;
+    for (const { caches, rows } of repairs) {
+      const { positions } = rows;
+      const hidden = yield* this.#compute(slots, live, positions, rows.hidden, from, to, statistics);
+      for (const position of positions) live[position] = 1;
+      if (carry)
+        for (const { piece, kv } of caches) {
+          const isAnew = Array.from({ length: kv.tokens }, (_, row) => anew.has(piece.start + row));
+          await slots.carry(kv, piece.start, isAnew, carry, layers);
+          yield;
+        }
+      done.push({ caches, rows: { positions, hidden } });
     }
-    return {
-      repaired,
-      first: { positions: first.positions, hidden },
-      rest: { positions: rest.positions, hidden: yield* compute(rest) },
-    };
+    const hidden = yield* this.#compute(slots, live, rest.positions, rest.hidden, from, to, statistics);
+    return { repairs: done, rest: { positions: rest.positions, hidden } };
   }
 
   /** What caches have above the engine's last cut, of those that did not have it yet. */
@@ -427,31 +437,56 @@ function repairedOf(caches: readonly PlacedKv[], anew: ReadonlySet<number>): Pla
   return caches.filter(({ piece, kv }) => isPartOf(anew, piece.start, kv.tokens));
 }
 
-/** Positions that do not live: up to the end of the last of `repaired`, and after it. */
-function repairsFirst(live: Uint8Array, repaired: readonly PlacedKv[]): readonly [number[], number[]] {
-  const end = Math.max(0, ...repaired.map(({ piece, kv }) => piece.start + kv.tokens));
-  const positions = [...live.keys()].filter((position) => live[position] === 0);
-  return [positions.filter((position) => position < end), positions.filter((position) => position >= end)];
+/** Some caches, and the positions that do not live up to the end of the last of them. */
+interface Group {
+  readonly caches: readonly PlacedKv[];
+  readonly positions: readonly number[];
+}
+
+/**
+ * @param repaired in the order of the prompt
+ * @param least positions of each group but the last
+ * @returns the groups, each from the end of the one before it on, and the positions behind the last
+ */
+function inGroups(
+  live: Uint8Array,
+  repaired: readonly PlacedKv[],
+  least: number,
+): readonly [readonly Group[], readonly number[]] {
+  const groups: Group[] = [];
+  let positions = [...live.keys()].filter((position) => live[position] === 0);
+  let waiting: PlacedKv[] = [];
+  for (const cache of repaired) {
+    waiting.push(cache);
+    const end = cache.piece.start + cache.kv.tokens;
+    const here = positions.filter((position) => position < end);
+    if (here.length < least && cache !== repaired.at(-1)) continue;
+    groups.push({ caches: waiting, positions: here });
+    positions = positions.slice(here.length);
+    waiting = [];
+  }
+  return [groups, positions];
 }
 
 /** Without the rows that repair other chunks than `focused`: what their caches have above a cut is as it was. */
 function narrowed(
-  { repaired, first, rest }: Work,
+  { repairs, rest }: Work,
   chunks: readonly PlacedPiece[],
   focused: readonly number[],
   width: number,
 ): Work {
   const starts = new Set(focused.map((chunk) => chunks[chunk]!.start));
-  const left = repaired.filter(({ piece: { start } }) => !starts.has(start));
-  const isKept = (position: number) =>
-    !left.some(({ piece: { start }, kv }) => position >= start && position < start + kv.tokens);
-  const rows = [...first.positions.keys()].filter((row) => isKept(first.positions[row]!));
   return {
-    repaired: repaired.filter((cache) => !left.includes(cache)),
-    first: {
-      positions: rows.map((row) => first.positions[row]!),
-      hidden: pickRows(first.hidden, width, rows),
-    },
+    repairs: repairs.map(({ caches, rows: { positions, hidden } }) => {
+      const left = caches.filter(({ piece: { start } }) => !starts.has(start));
+      const isKept = (position: number) =>
+        !left.some(({ piece: { start }, kv }) => position >= start && position < start + kv.tokens);
+      const rows = [...positions.keys()].filter((row) => isKept(positions[row]!));
+      return {
+        caches: caches.filter((cache) => !left.includes(cache)),
+        rows: { positions: rows.map((row) => positions[row]!), hidden: pickRows(hidden, width, rows) },
+      };
+    }),
     rest,
   };
 }

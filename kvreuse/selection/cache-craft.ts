@@ -8,7 +8,7 @@ export interface CacheCraftOptions {
   readonly floor?: number;
   /** From this share on a chunk is computed whole. Default 0.6. */
   readonly whole?: number;
-  /** As `SelectionPolicy` has it; 0 is the paper's. Default 0.65. */
+  /** The share of `SelectionPolicy.carry`, of keys; 0 is the paper's. Default 0.5. */
   readonly carry?: number;
   /**
    * Whether chunks that the question does not look at in the lower layers are repaired in those alone (section 2.4).
@@ -16,6 +16,9 @@ export interface CacheCraftOptions {
    */
   readonly focus?: boolean;
 }
+
+/** The share of values beside that of keys: their rows differ more in what they change by. */
+const VALUES = 0.6;
 
 /** Layers in which the chunks that the question looks at must have been the same. */
 const SETTLED = 3;
@@ -30,7 +33,7 @@ export function cacheCraft({
   alpha = 0.27,
   floor = 0.15,
   whole = 0.6,
-  carry = 0.65,
+  carry = 0.5,
   focus = false,
 }: CacheCraftOptions = {}): SelectionPolicy {
   positive('cacheCraft.alpha', alpha);
@@ -42,7 +45,7 @@ export function cacheCraft({
       '-',
     ),
     versions: 'in-context',
-    carry,
+    ...(carry > 0 && { carry: { keys: carry, values: VALUES * carry } }),
     ...(focus && { focus: focusedChunks }),
     select: (chunks) =>
       chunks.map((chunk) => {

@@ -1,3 +1,4 @@
+import type { CarryShares } from '../../models/decoder/kv-slots.js';
 import type { PlacedPiece } from '../prompt-layout.js';
 
 /** A chunk of a prompt whose keys and values come from a cache. */
@@ -38,11 +39,8 @@ export interface SelectionPolicy {
    * blind to other chunks; `in-context`, those that whole prompts left, with their statistics.
    */
   readonly versions?: 'alone' | 'in-context';
-  /**
-   * The share of what a chunk's rows change by where they are computed anew, on average, that its other rows are moved by;
-   * between 0 and 1, where a policy does not select by deviation. Default 0.
-   */
-  readonly carry?: number;
+  /** What a chunk's other rows learn of those that are computed anew, where a policy does not select by deviation. Default nothing. */
+  readonly carry?: CarryShares;
   /**
    * Where a policy repairs what the question does not look at in the lower layers alone: of the cached chunks, in order, those
    * that are repaired in all. Layers below the engine's last cut are asked; where a chunk is computed whole, all are repaired.

@@ -1,5 +1,5 @@
 import type { LayerRange } from './engine.js';
-import type { TokensKv } from './kv-slots.js';
+import type { CarryShares, TokensKv } from './kv-slots.js';
 import type { DecoderShape } from './shape.js';
 
 /**
@@ -12,32 +12,30 @@ export function carryOver(
   old: TokensKv,
   now: TokensKv,
   isAnew: readonly boolean[],
-  share: number,
+  shares: CarryShares,
   { from, to }: LayerRange,
 ): void {
-  const rows = carriedRows(isAnew, headSize, share);
+  const rows = carriedRows(isAnew, headSize);
   if (rows.anew.length === 0) return;
   const size = old.tokens * headSize;
   for (const name of ['keys', 'values'] as const)
     for (let at = from * kvHeads * size; at < to * kvHeads * size; at += size)
-      carryRows(old[name].subarray(at, at + size), now[name].subarray(at, at + size), rows);
+      carryRows(old[name].subarray(at, at + size), now[name].subarray(at, at + size), rows, shares[name]);
 }
 
-/** Which rows of a head are moved, and by what. */
+/** Which rows of a head are moved, and by which. */
 export interface CarriedRows {
   readonly anew: Int32Array;
   readonly others: Int32Array;
   readonly headSize: number;
-  readonly share: number;
 }
 
-export function carriedRows(isAnew: readonly boolean[], headSize: number, share: number): CarriedRows {
+export function carriedRows(isAnew: readonly boolean[], headSize: number): CarriedRows {
   const rows = [...isAnew.keys()];
   return {
     anew: Int32Array.from(rows.filter((row) => isAnew[row])),
     others: Int32Array.from(rows.filter((row) => !isAnew[row])),
     headSize,
-    share,
   };
 }
 
@@ -45,7 +43,8 @@ export function carriedRows(isAnew: readonly boolean[], headSize: number, share:
 export function carryRows(
   old: Float32Array,
   now: Float32Array,
-  { anew, others, headSize, share }: CarriedRows,
+  { anew, others, headSize }: CarriedRows,
+  share: number,
 ): void {
   const mean = new Float64Array(headSize);
   for (const row of anew)

@@ -10,6 +10,7 @@ import {
   inSteps,
   placesFrom,
   STEP,
+  type CarryShares,
   type SlotRun,
   type Slots,
   type StepKv,
@@ -167,11 +168,11 @@ export class GpuSlots implements Slots {
     old: TokensKv,
     start: number,
     isAnew: readonly boolean[],
-    share: number,
+    shares: CarryShares,
     layers: LayerRange,
   ): Promise<void> {
     const now = await this.read(start, old.tokens, start);
-    carryOver(this.#shape, old, now, isAnew, share, layers);
+    carryOver(this.#shape, old, now, isAnew, shares, layers);
     // No other prompt has it so: nothing to keep on the GPU.
     this.#place(now, start, 0, (commands) => ({
       keys: commands.upload(now.keys),

@@ -19,6 +19,15 @@ export interface TokensKv {
   readonly values: Float32Array;
 }
 
+/**
+ * Shares of what some rows of known tokens changed by where they were computed anew that the others are moved by, between 0
+ * and 1. What stands before some tokens changes most of them alike, their keys more so than their values.
+ */
+export interface CarryShares {
+  readonly keys: number;
+  readonly values: number;
+}
+
 /** Keys, rotated, and values of a sequence, on an engine's device: a slot a token, `length` of `capacity` in use. */
 export interface Slots {
   readonly length: number;
@@ -41,9 +50,8 @@ export interface Slots {
    */
   place(kv: TokensKv, start: number, layer?: number): void;
   /**
-   * Moves placed tokens, but for those that were computed anew since, by `share` of what these have changed by: a mean over
-   * them of each number of each head, of keys before their rotation. What stands before some tokens changes most of them
-   * alike.
+   * Moves placed tokens, but for those that were computed anew since, by shares of what these have changed by: a mean over
+   * them of each number of each head, of keys before their rotation.
    * @param old what was placed from `start` on
    * @param isAnew a token each
    * @param layers those that are moved
@@ -52,7 +60,7 @@ export interface Slots {
     old: TokensKv,
     start: number,
     isAnew: readonly boolean[],
-    share: number,
+    shares: CarryShares,
     layers: LayerRange,
   ): Promise<void>;
   /** Forgets slots from `length` on, of those in use, and the room for them. */
@@ -196,12 +204,12 @@ export class KvSlots implements Slots {
     old: TokensKv,
     start: number,
     isAnew: readonly boolean[],
-    share: number,
+    shares: CarryShares,
     { from, to }: LayerRange,
   ): Promise<void> {
     const { kvHeads, headSize } = this.#shape;
     const { tokens } = old;
-    const carried = carriedRows(isAnew, headSize, share);
+    const carried = carriedRows(isAnew, headSize);
     if (carried.anew.length === 0) return Promise.resolve();
     const positions = placesFrom(start, tokens);
     const [there, back] = [this.#rope.rotation(positions), this.#rope.unrotation(positions)];
@@ -211,8 +219,8 @@ export class KvSlots implements Slots {
         const [first, end] = [slots, slots + tokens * headSize];
         const rows = (layer * kvHeads + head) * tokens * headSize;
         const was = (numbers: Float32Array) => numbers.subarray(rows, rows + tokens * headSize);
-        carryKeys(was(old.keys), this.keys(layer).subarray(first, end), there, back, carried);
-        carryRows(was(old.values), this.values(layer).subarray(first, end), carried);
+        carryKeys(was(old.keys), this.keys(layer).subarray(first, end), there, back, carried, shares.keys);
+        carryRows(was(old.values), this.values(layer).subarray(first, end), carried, shares.values);
       }
     return Promise.resolve();
   }
@@ -286,7 +294,8 @@ function carryKeys(
   keys: Float32Array,
   { cos, sin }: Rotation,
   back: Rotation,
-  { anew, others, headSize, share }: CarriedRows,
+  { anew, others, headSize }: CarriedRows,
+  share: number,
 ): void {
   const pairs = headSize / 2;
   const mean = new Float64Array(headSize);

@@ -4,7 +4,7 @@ import { PromptLayout, type PromptPiece } from '../../kvreuse/prompt-layout.js';
 import { finish } from '../../kvreuse/steps.js';
 import { openCheckpoint } from '../../models/decoder/checkpoint.js';
 import { DecoderEngine, type EngineOptions } from '../../models/decoder/decoder-engine.js';
-import { KvSlots } from '../../models/decoder/kv-slots.js';
+import { KvSlots, type CarryShares } from '../../models/decoder/kv-slots.js';
 import { checkpointFolder } from '../models/decoder/checkpoint-folder.js';
 
 async function open(name: string, options: Partial<EngineOptions> = {}) {
@@ -44,6 +44,8 @@ const LAYOUT = new PromptLayout([
   piece('link', 7, 6),
 ]);
 
+const WHOLLY: CarryShares = { keys: 1, values: 1 };
+
 async function cachesOf(engine: ChunkEngine, layout: PromptLayout): Promise<PlacedKv[]> {
   const [prefix] = await finish(engine.computeChunks(undefined, [layout.pieces[0]!.tokens]));
   const made = await finish(
@@ -67,7 +69,7 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     for (const results of [
       await finish(engine.prefill(LAYOUT, [], new Set())),
       await finish(engine.prefill(LAYOUT, caches, all)),
-      await finish(engine.prefill(LAYOUT, caches, all, { carry: 1 })),
+      await finish(engine.prefill(LAYOUT, caches, all, { carry: WHOLLY })),
       await finish(engine.prefill(LAYOUT, caches, new Set(), { narrow: () => all })),
     ] satisfies Prefilled[]) {
       expect(largest(results.hidden, wanted)).toBeLessThan(1e-4);
@@ -84,7 +86,7 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     expect(results.computed).toBe(LAYOUT.tokens - made.reduce((sum, { kv }) => sum + kv.tokens, 0));
     // What is repaired has not changed, so there is nothing to carry over.
     const some = new Set(made.flatMap(({ piece: { start } }) => [start + 1, start + 4]));
-    const repaired = await finish(engine.prefill(LAYOUT, made, some, { carry: 1 }));
+    const repaired = await finish(engine.prefill(LAYOUT, made, some, { carry: WHOLLY }));
     expect(largest(repaired.hidden, results.hidden)).toBeLessThan(1e-4);
     expect(repaired.computed).toBe(results.computed + some.size);
   });
@@ -102,7 +104,7 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     }));
     const anew = new Set(made.flatMap(({ piece: { start } }) => [start + 2, start + 3, start + 5]));
     const said: Float32Array[] = [];
-    for (const carry of [0, 0.5, 1]) {
+    for (const carry of [{ keys: 0, values: 0 }, { keys: 0.5, values: 0.25 }, WHOLLY]) {
       const results = await finish(engine.prefill(LAYOUT, off, anew, { carry }));
       const again = await finish(engine.prefillWithStatistics(LAYOUT, off, anew, [], carry));
       expect(again.hidden).toEqual(results.hidden);
@@ -112,13 +114,43 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
         // The first layer is of the tokens alone: repaired rows are exact there, and all were off by the same.
         const size = decoder.shape.kvHeads * kv.tokens * decoder.shape.headSize;
         const difference = largest(now.values.subarray(0, size), kv.values.subarray(0, size));
-        expect(difference).toBeCloseTo(0.1 * (1 - carry), 4);
-        if (carry === 1)
+        expect(difference).toBeCloseTo(0.1 * (1 - carry.values), 4);
+        if (carry === WHOLLY)
           expect(largest(now.keys.subarray(0, size), kv.keys.subarray(0, size))).toBeLessThan(1e-4);
       }
     }
     // The rows after the chunks see what was carried over.
     for (const carried of said.slice(1)) expect(largest(carried, said[0]!)).toBeGreaterThan(1e-3);
+  });
+
+  test.each([{}, { cuts: [1] }])('repairs a chunk behind what was carried over before it, %o', async (options) => {
+    const { decoder, engine } = await open(name, { masses: true, ...options });
+    const layout = new PromptLayout([
+      piece('prefix', 1, 9),
+      piece('chunk', 2, 90),
+      piece('link', 3, 2),
+      piece('chunk', 4, 80),
+      piece('chunk', 5, 20),
+      piece('link', 6, 6),
+    ]);
+    const { made } = await finish(engine.prefillWithStatistics(layout, [], new Set(), layout.chunks));
+    const off = made.map(({ piece, kv }) => ({
+      piece,
+      kv: {
+        ...kv,
+        keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
+        values: kv.values.map((v) => v + 0.1),
+      },
+    }));
+    // They see no row of their own chunk but these, so they are exact where what stands before the chunk is.
+    const anew = new Set(
+      [70, 66, 2].flatMap((rows, chunk) =>
+        Array.from({ length: rows }, (_, row) => layout.chunks[chunk]!.start + row),
+      ),
+    );
+    const { hidden, computed } = await finish(engine.prefill(layout, off, anew, { carry: WHOLLY }));
+    expect(largest(hidden, await straight(decoder, layout.ids))).toBeLessThan(1e-3);
+    expect(computed).toBe(9 + 2 + 6 + anew.size);
   });
 
   test('repairs above the cut those chunks alone that it is told, by the attention of what stands behind them', async () => {
@@ -127,14 +159,14 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     const caches = await cachesOf(engine, LAYOUT);
     const anew = new Set(LAYOUT.chunks.flatMap(({ start }) => [start, start + 3, start + 4]));
     const told: (readonly (readonly number[])[])[] = [];
-    const focused = (chunks: readonly number[], carry: number) => {
+    const focused = (chunks: readonly number[], carry: CarryShares | undefined) => {
       const focus = (masses: readonly (readonly number[])[]) => {
         told.push(masses);
         return chunks;
       };
       return finish(engine.prefill(LAYOUT, caches, anew, { carry, focus }));
     };
-    for (const carry of [0, 1]) {
+    for (const carry of [undefined, WHOLLY]) {
       const all = await finish(engine.prefill(LAYOUT, caches, anew, { carry }));
       const every = await focused([0, 1, 2], carry);
       expect(largest(every.hidden, all.hidden)).toBeLessThan(1e-5);
@@ -183,7 +215,12 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
         rest.catch(() => undefined);
         return { piece, kv: coming, rest };
       });
-    const ways = [{}, { carry: 0.5 }, { narrow: () => anew }, { carry: 1, focus: () => [2] }];
+    const ways = [
+      {},
+      { carry: { keys: 0.5, values: 0.5 } },
+      { narrow: () => anew },
+      { carry: WHOLLY, focus: () => [2] },
+    ];
     for (const way of ways) {
       const wanted = await finish(engine.prefill(LAYOUT, caches, anew, way));
       expect((await finish(engine.prefill(LAYOUT, late(), anew, way))).hidden).toEqual(wanted.hidden);

@@ -104,7 +104,7 @@ describe('selection policies', () => {
 
   test('Cache-Craft repairs in all layers what the question has come to look at', () => {
     const { focus, name } = cacheCraft({ focus: true });
-    expect(name).toBe('cachecraft-carry-0.65-focus-0.27');
+    expect(name).toBe('cachecraft-carry-0.5-focus-0.27');
     const layers = (...each: number[][]) => each;
     expect(focus!(layers([1, 2, 3], [1, 9, 1], [0, 9, 2], [1, 9, 0], [0, 9, 1]))).toEqual([1]);
     expect(focus!(layers([0, 5, 0, 5], [0, 5, 1, 4], [1, 5, 0, 5], [0, 5, 0, 5]))).toEqual([1, 3]);
@@ -118,8 +118,12 @@ describe('selection policies', () => {
   });
 
   test("Cache-Craft carries its repair over; with nothing carried it has the paper's name", () => {
-    expect(cacheCraft()).toMatchObject({ name: 'cachecraft-carry-0.65-0.27', carry: 0.65 });
-    expect(cacheCraft({ carry: 0 })).toMatchObject({ name: 'cachecraft-0.27', carry: 0 });
+    expect(cacheCraft()).toMatchObject({
+      name: 'cachecraft-carry-0.5-0.27',
+      carry: { keys: 0.5, values: 0.3 },
+    });
+    expect(cacheCraft({ carry: 0 }).name).toBe('cachecraft-0.27');
+    expect(cacheCraft({ carry: 0 }).carry).toBeUndefined();
   });
 
   test.each([

@@ -136,7 +136,7 @@ describe.skipIf(!hasGpu)(`a decoder on a GPU${NO_GPU}`, () => {
         });
         const slots = engine.slots();
         slots.place(kvOf(2), 5);
-        await slots.carry(kvOf(1), 5, isAnew, 0.75, { from: 0, to: 1 });
+        await slots.carry(kvOf(1), 5, isAnew, { keys: 0.75, values: 0.5 }, { from: 0, to: 1 });
         slots.place(kvOf(3), 200);
         slots.truncate(5 + tokens);
         expect(slots.capacity).toBeLessThanOrEqual(64);

@@ -29,10 +29,13 @@ describe.each(['llama', 'yarn'])('slots of %s', (name) => {
     const slots = new KvSlots(shape);
     slots.place(now, START + 300);
     slots.place(now, START);
-    for (const share of [0.5, 1]) {
-      await slots.carry(old!, START, isAnew, share, { from: 0, to: 1 });
-      await slots.carry(old!, START, isAnew, share, { from: 1, to: shape.layers });
-      carryOver(shape, old!, now, isAnew, share, { from: 0, to: shape.layers });
+    for (const shares of [
+      { keys: 0.5, values: 0.25 },
+      { keys: 1, values: 1 },
+    ]) {
+      await slots.carry(old!, START, isAnew, shares, { from: 0, to: 1 });
+      await slots.carry(old!, START, isAnew, shares, { from: 1, to: shape.layers });
+      carryOver(shape, old!, now, isAnew, shares, { from: 0, to: shape.layers });
       const read = await slots.read(START, TOKENS, START);
       for (const what of ['keys', 'values'] as const)
         read[what].forEach((value, i) => {
@@ -50,7 +53,8 @@ describe.each(['llama', 'yarn'])('slots of %s', (name) => {
     slots.place(old!, START + 200);
     expect(await slots.read(START, 3, START)).toEqual(before);
     slots.place(now, START);
-    await slots.carry(old!, START, new Array<boolean>(TOKENS).fill(false), 1, { from: 0, to: shape.layers });
+    const none = new Array<boolean>(TOKENS).fill(false);
+    await slots.carry(old!, START, none, { keys: 1, values: 1 }, { from: 0, to: shape.layers });
     expect((await slots.read(START, TOKENS, START)).values.every(Number.isFinite)).toBe(true);
   });
 });
