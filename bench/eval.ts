@@ -17,6 +17,7 @@ import {
 } from './reader.js';
 import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
 import { XRAG_CONTEXTS, xragFigures, type XragContext, type XragFigures } from './eval-xrag.js';
+import { KV_SPLITS } from './kv-questions.js';
 import { measurePolicies, openLab, policies, POLICY_SETS, printPolicies, recordGate } from './kvreuse.js';
 import { reusePlot } from './reuse-plot.js';
 import { ANSWER_BUDGETS, presetAnswers, type PresetAnswers } from './eval-answers.js';
@@ -34,8 +35,8 @@ import { printTable } from './table.js';
 const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: rows of questions, .jsonl.gz)
        npm run eval -- reader [--questions 100] [--folder CHECKPOINT] [--contexts NAME;NAME] [--declines 0.1] [--json]
        npm run eval -- chat [--folder CHECKPOINT]
-       npm run eval -- kvreuse [--policy all|headline|default] [--questions 48] [--answers] [--folder CHECKPOINT]
-                               [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
+       npm run eval -- kvreuse [--policy all|headline|default] [--split dev|train] [--questions 48] [--answers]
+                               [--folder CHECKPOINT] [--teacher CHECKPOINT] [--plot FILE.svg] [--record] [--json]
        npm run eval -- tcra [--questions 100] [--keep 0.8] [--mode fast|exact] [--json]
        npm run eval -- summaries [--questions 40] [--keep 0.35] [--folder CHECKPOINT | --guard] [--json]
        npm run eval -- curves [--questions 500] [--summaries 6] [--record] [--json]
@@ -51,6 +52,7 @@ const { positionals, values } = parseArgs({
     questions: { type: 'string' },
     folder: { type: 'string' },
     policy: { type: 'string', default: 'all' },
+    split: { type: 'string', default: 'dev' },
     answers: { type: 'boolean', default: false },
     teacher: { type: 'string' },
     plot: { type: 'string' },
@@ -357,8 +359,9 @@ async function xrag(): Promise<void> {
 async function kvreuse(): Promise<void> {
   const { plot } = values;
   const policy = POLICY_SETS.find((name) => name === values.policy);
+  const split = KV_SPLITS.find((name) => name === values.split);
   const count = Number(values.questions ?? 48);
-  if (!(count >= 1) || policy === undefined) {
+  if (!(count >= 1) || policy === undefined || split === undefined) {
     refuse(USAGE);
     return;
   }
@@ -369,12 +372,13 @@ async function kvreuse(): Promise<void> {
   const lab = await openLab(values.folder);
   const chosen = policies(policy);
   const teacher = values.teacher === undefined ? lab : await openLab(values.teacher);
-  const figures = await measurePolicies(lab, lab.questions(count), chosen, () => values.answers, teacher);
+  const questions = lab.questions(count, split);
+  const figures = await measurePolicies(lab, questions, chosen, () => values.answers, teacher);
   if (plot !== undefined) writeFileSync(plot, reusePlot(figures));
   if (values.record) await recordGate(lab, chosen);
   await lab.decoder.close();
   if (values.json) console.log(JSON.stringify({ reuse: figures }, null, 2));
-  else printPolicies(figures);
+  else printPolicies(figures, split);
 }
 
 /** Prints how much of the evidence in files of questions is kept with a share of their words. */

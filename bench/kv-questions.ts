@@ -22,13 +22,17 @@ export interface KvQuestion {
   readonly earlierMessages: readonly ChatMessage[];
 }
 
+/** Train questions are for choosing by: what is claimed is of dev questions. */
+export const KV_SPLITS = ['dev', 'train'] as const;
+
+export type KvSplit = (typeof KV_SPLITS)[number];
+
 /**
- * Dev questions of nq and hotpot by turns whose documents make six chunks of 100 to 400 tokens, those that answer among
- * them.
+ * Questions of nq and hotpot by turns whose documents make six chunks of 100 to 400 tokens, those that answer among them.
  */
-export function kvQuestions(template: ChatTemplate, count: number): KvQuestion[] {
+export function kvQuestions(template: ChatTemplate, count: number, split: KvSplit = 'dev'): KvQuestion[] {
   const sets = ['nq', 'hotpot', 'hotpot-answer', 'qed'].map((set) =>
-    jsonLines<ReaderQuestion>(join(sharedData!, 'evidence', `${set}.dev.jsonl.gz`)).filter(
+    jsonLines<ReaderQuestion>(join(sharedData!, 'evidence', `${set}.${split}.jsonl.gz`)).filter(
       ({ answers }) => answers.length > 0,
     ),
   );

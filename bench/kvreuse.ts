@@ -30,7 +30,7 @@ import { legoLink } from '../kvreuse/selection/lego-link.js';
 import { none } from '../kvreuse/selection/none.js';
 import type { SelectionPolicy } from '../kvreuse/selection/selection-policy.js';
 
-import { kvQuestions, type KvQuestion } from './kv-questions.js';
+import { kvQuestions, type KvQuestion, type KvSplit } from './kv-questions.js';
 import { openLlama } from './open-llama.js';
 import { holdsAnswer } from './reader.js';
 import { sharedData } from '../test/shared-data.js';
@@ -47,7 +47,7 @@ export interface KvLab {
   readonly tokenizer: Tokenizer;
   readonly ends: readonly number[];
   readonly folder: string;
-  questions(count: number): KvQuestion[];
+  questions(count: number, split?: KvSplit): KvQuestion[];
   gateLayouts(): PromptLayout[];
 }
 
@@ -84,7 +84,7 @@ export async function openLab(folder: string | undefined, precision: Precision =
     tokenizer,
     ends: checkpoint.ends,
     folder: path,
-    questions: (count) => kvQuestions(template, count),
+    questions: (count, split) => kvQuestions(template, count, split),
     gateLayouts: () => GATE_PROMPTS.map((messages) => chatLayout(template, messages)),
   };
 }
@@ -410,9 +410,9 @@ export function printSameOrder(figures: readonly SameOrderFigures[], questions: 
   );
 }
 
-export function printPolicies(figures: readonly PolicyFigures[]): void {
+export function printPolicies(figures: readonly PolicyFigures[], split: KvSplit = 'dev'): void {
   printTable(
-    `six chunks of 100 to 400 tokens in a new order, ${figures[0]?.questions ?? 0} dev questions, beside the same prompts read whole`,
+    `six chunks of 100 to 400 tokens in a new order, ${figures[0]?.questions ?? 0} ${split} questions, beside the same prompts read whole`,
     ['policy', 'recomputed', 'computed', 'first token', 'KL', 'top-1', 'answers', 'answers read whole'],
     figures.map(({ policy, recomputed, computed, ttftVsFull, kl, top1, answers, answersFull }) => [
       policy,

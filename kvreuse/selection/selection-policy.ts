@@ -39,7 +39,10 @@ export interface SelectionPolicy {
    * blind to other chunks; `in-context`, those that whole prompts left, with their statistics.
    */
   readonly versions?: 'alone' | 'in-context';
-  /** What a chunk's other rows learn of those that are computed anew, where a policy does not select by deviation. Default nothing. */
+  /**
+   * What a chunk's other rows learn of those that are computed anew, where a policy does not select by deviation. Default
+   * nothing.
+   */
   readonly carry?: CarryShares;
   /**
    * Where a policy repairs what the question does not look at in the lower layers alone: of the cached chunks, in order, those

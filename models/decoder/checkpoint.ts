@@ -1,9 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ModelError } from '../model-error.js';
-import { openGguf } from './gguf.js';
 import type { Matrix } from './matrix.js';
-import { openSafetensors } from './safetensors.js';
 import { openSmoothing, SMOOTHING } from './smoothing.js';
 import type { DecoderShape } from './shape.js';
 
@@ -110,9 +108,16 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       folder,
       `${folder} holds ${ggufs.length} GGUF files that are not parts of one; keep one model a folder`,
     );
-  if (first !== undefined) return openGguf([first, ...rest], smoothing);
+  // What reads the other kind is not loaded: it would take a tenth of the time that this model does.
+  if (first !== undefined) {
+    const { openGguf } = await import('./gguf.js');
+    return openGguf([first, ...rest], smoothing);
+  }
   const weights = names.filter((name) => name.endsWith('.safetensors') && name !== SMOOTHING).sort();
-  if (weights.length > 0 && names.includes('config.json')) return openSafetensors(folder, weights, smoothing);
+  if (weights.length > 0 && names.includes('config.json')) {
+    const { openSafetensors } = await import('./safetensors.js');
+    return openSafetensors(folder, weights, smoothing);
+  }
   throw new ModelError(
     'missing',
     folder,

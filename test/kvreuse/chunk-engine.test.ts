@@ -123,35 +123,38 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
     for (const carried of said.slice(1)) expect(largest(carried, said[0]!)).toBeGreaterThan(1e-3);
   });
 
-  test.each([{}, { cuts: [1] }])('repairs a chunk behind what was carried over before it, %o', async (options) => {
-    const { decoder, engine } = await open(name, { masses: true, ...options });
-    const layout = new PromptLayout([
-      piece('prefix', 1, 9),
-      piece('chunk', 2, 90),
-      piece('link', 3, 2),
-      piece('chunk', 4, 80),
-      piece('chunk', 5, 20),
-      piece('link', 6, 6),
-    ]);
-    const { made } = await finish(engine.prefillWithStatistics(layout, [], new Set(), layout.chunks));
-    const off = made.map(({ piece, kv }) => ({
-      piece,
-      kv: {
-        ...kv,
-        keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
-        values: kv.values.map((v) => v + 0.1),
-      },
-    }));
-    // They see no row of their own chunk but these, so they are exact where what stands before the chunk is.
-    const anew = new Set(
-      [70, 66, 2].flatMap((rows, chunk) =>
-        Array.from({ length: rows }, (_, row) => layout.chunks[chunk]!.start + row),
-      ),
-    );
-    const { hidden, computed } = await finish(engine.prefill(layout, off, anew, { carry: WHOLLY }));
-    expect(largest(hidden, await straight(decoder, layout.ids))).toBeLessThan(1e-3);
-    expect(computed).toBe(9 + 2 + 6 + anew.size);
-  });
+  test.each([{}, { cuts: [1] }])(
+    'repairs a chunk behind what was carried over before it, %o',
+    async (options) => {
+      const { decoder, engine } = await open(name, { masses: true, ...options });
+      const layout = new PromptLayout([
+        piece('prefix', 1, 9),
+        piece('chunk', 2, 90),
+        piece('link', 3, 2),
+        piece('chunk', 4, 80),
+        piece('chunk', 5, 20),
+        piece('link', 6, 6),
+      ]);
+      const { made } = await finish(engine.prefillWithStatistics(layout, [], new Set(), layout.chunks));
+      const off = made.map(({ piece, kv }) => ({
+        piece,
+        kv: {
+          ...kv,
+          keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
+          values: kv.values.map((v) => v + 0.1),
+        },
+      }));
+      // They see no row of their own chunk but these, so they are exact where what stands before the chunk is.
+      const anew = new Set(
+        [70, 66, 2].flatMap((rows, chunk) =>
+          Array.from({ length: rows }, (_, row) => layout.chunks[chunk]!.start + row),
+        ),
+      );
+      const { hidden, computed } = await finish(engine.prefill(layout, off, anew, { carry: WHOLLY }));
+      expect(largest(hidden, await straight(decoder, layout.ids))).toBeLessThan(1e-3);
+      expect(computed).toBe(9 + 2 + 6 + anew.size);
+    },
+  );
 
   test('repairs above the cut those chunks alone that it is told, by the attention of what stands behind them', async () => {
     const { decoder, engine } = await open(name, { cuts: [1], masses: true });
