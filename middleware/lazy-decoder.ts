@@ -1,7 +1,7 @@
 import type { Decoder, DecoderOptions } from '../models/decoder/decoder.js';
 
 /** As much of a decoder as answering takes. */
-export type TextGenerator = Pick<Decoder, 'model' | 'generate'>;
+export type TextGenerator = Pick<Decoder, 'model' | 'generate' | 'countTokens'>;
 
 /**
  * The decoder of one way in, loaded when first asked for. One that the caller loaded is used as it is, and stays open.

@@ -3,9 +3,9 @@ import type { TextGenerator } from '../lazy-decoder.js';
 import { ApiError } from './api-error.js';
 import { completeChat } from './chat-completions.js';
 import { complete } from './completions.js';
-import { completeMessage } from './messages.js';
+import { completeMessage, countMessageTokens } from './messages.js';
 import type { Reply } from './reply.js';
-import { respond } from './responses.js';
+import { countResponseTokens, respond } from './responses.js';
 
 export interface ApiRequest {
   readonly method: string;
@@ -21,7 +21,9 @@ const ANSWERS: Readonly<Record<string, typeof completeChat>> = {
   '/chat/completions': completeChat,
   '/completions': complete,
   '/responses': respond,
+  '/responses/input_tokens': countResponseTokens,
   '/messages': completeMessage,
+  '/messages/count_tokens': countMessageTokens,
 };
 
 /** The list of models has to say since when there is one. */
@@ -29,7 +31,7 @@ const STARTED = Math.floor(Date.now() / 1000);
 
 /**
  * OpenAI's API, as much of it as a decoder can answer: chat completions, responses, completions, and a list of one model;
- * and Anthropic's messages. Whatever model a request names, that one answers, and the answer says so. Fields that are
+ * and Anthropic's messages; of both it counts a prompt's tokens. Whatever model a request names, that one answers, and the answer says so. Fields that are
  * not known are passed over; those that would change an answer's form, and cannot here, are refused.
  * @throws ApiError; what `decoder.generate` and its result throw
  */
@@ -39,7 +41,7 @@ export async function answerLocally(
   reply: Reply,
 ): Promise<void> {
   const [, route, model] =
-    /^(?:\/v1)?(\/chat\/completions|\/completions|\/responses|(?<=^\/v1)\/messages|\/models)(?:\/([^/?]+))?(?:\?|$)/.exec(
+    /^(?:\/v1)?(\/chat\/completions|\/completions|\/responses(?:\/input_tokens)?|(?<=^\/v1)\/messages(?:\/count_tokens)?|\/models)(?:\/([^/?]+))?(?:\?|$)/.exec(
       path,
     ) ?? [];
   if (route === undefined || (model !== undefined && route !== '/models')) throw unknownPath();
@@ -75,7 +77,8 @@ function decoded(part: string): string {
 
 function unknownPath(): ApiError {
   const message =
-    'There are /v1/chat/completions, /v1/responses, /v1/messages, /v1/completions and /v1/models here, and nothing else.';
+    'There are /v1/chat/completions, /v1/responses, /v1/responses/input_tokens, /v1/messages, /v1/messages/count_tokens, ' +
+    '/v1/completions and /v1/models here, and nothing else.';
   return new ApiError({ status: 404, type: 'invalid_request_error', code: 'unknown_url', message });
 }
 

@@ -68,6 +68,7 @@ export class LocalUpstream implements Destination {
   #counted(decoder: TextGenerator): TextGenerator {
     return {
       model: decoder.model,
+      countTokens: (input) => decoder.countTokens(input),
       generate: (input, options) => {
         const generation = decoder.generate(input, options);
         generation.result.then(

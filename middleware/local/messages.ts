@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { GenerationResult } from '../../models/decoder/generation.js';
+import type { DecoderInput, GenerationResult } from '../../models/decoder/generation.js';
 import type { TextGenerator } from '../lazy-decoder.js';
 import { parseFields } from './parse-fields.js';
 import type { Reply } from './reply.js';
@@ -87,6 +87,24 @@ const messagesSchema = z.object(
   'give a JSON object',
 );
 
+function inputOf({
+  messages,
+  system,
+}: Pick<z.output<typeof messagesSchema>, 'messages' | 'system'>): DecoderInput {
+  const asked: AskingMessage[] = system ? [{ role: 'system', content: system }, ...messages] : messages;
+  return { messages: withDocuments(asked) };
+}
+
+const countSchema = messagesSchema.partial({ max_tokens: true });
+
+/**
+ * Answers `POST /v1/messages/count_tokens`.
+ * @throws ApiError; what `decoder.countTokens` throws
+ */
+export async function countMessageTokens(decoder: TextGenerator, body: unknown, reply: Reply): Promise<void> {
+  reply.json({ input_tokens: await decoder.countTokens(inputOf(parseFields(countSchema, body))) });
+}
+
 /**
  * Answers `POST /v1/messages`. Blocks of type document and search_result are put before what their message says, as the
  * reader was trained to have them. An answer that ended at a stop sequence is an ended turn: which of both it was is not
@@ -100,11 +118,10 @@ export async function completeMessage(
   signal: AbortSignal,
 ): Promise<void> {
   const { messages, system, stop_sequences, stream, ...fields } = parseFields(messagesSchema, body);
-  const asked: AskingMessage[] = system ? [{ role: 'system', content: system }, ...messages] : messages;
-  const generation = decoder.generate(
-    { messages: withDocuments(asked) },
-    { ...generateOptions({ ...fields, stop: stop_sequences }), signal },
-  );
+  const generation = decoder.generate(inputOf({ messages, system }), {
+    ...generateOptions({ ...fields, stop: stop_sequences }),
+    signal,
+  });
   const message = { id: `msg_${randomUUID()}`, type: 'message', role: 'assistant', model: decoder.model };
   const endOf = ({ finishReason }: GenerationResult) => ({
     stop_reason: finishReason === 'length' ? 'max_tokens' : 'end_turn',

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import type { ChatMessage, GenerationResult } from '../../models/decoder/generation.js';
+import type { ChatMessage, DecoderInput, GenerationResult } from '../../models/decoder/generation.js';
 import type { TextGenerator } from '../lazy-decoder.js';
 import { parseFields } from './parse-fields.js';
 import type { Reply } from './reply.js';
@@ -57,6 +57,26 @@ const responseSchema = z.object(
   'give a JSON object',
 );
 
+function inputOf({
+  input,
+  instructions,
+}: Pick<z.output<typeof responseSchema>, 'input' | 'instructions'>): DecoderInput {
+  return { messages: instructions ? [{ role: 'system', content: instructions }, ...input] : input };
+}
+
+/**
+ * Answers `POST /v1/responses/input_tokens`.
+ * @throws ApiError; what `decoder.countTokens` throws
+ */
+export async function countResponseTokens(
+  decoder: TextGenerator,
+  body: unknown,
+  reply: Reply,
+): Promise<void> {
+  const input_tokens = await decoder.countTokens(inputOf(parseFields(responseSchema, body)));
+  reply.json({ object: 'response.input_tokens', input_tokens });
+}
+
 /**
  * Answers `POST /v1/responses`, with at most 256 tokens where the request does not say how many.
  * @throws ApiError; what `decoder.generate` and its result throw
@@ -68,10 +88,10 @@ export async function respond(
   signal: AbortSignal,
 ): Promise<void> {
   const { input, instructions, stream, ...fields } = parseFields(responseSchema, body);
-  const generation = decoder.generate(
-    { messages: instructions ? [{ role: 'system', content: instructions }, ...input] : input },
-    { ...generateOptions({ ...fields, max_tokens: fields.max_output_tokens }), signal },
-  );
+  const generation = decoder.generate(inputOf({ input, instructions }), {
+    ...generateOptions({ ...fields, max_tokens: fields.max_output_tokens }),
+    signal,
+  });
   const response = {
     id: `resp_${randomUUID()}`,
     object: 'response',

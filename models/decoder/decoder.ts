@@ -236,6 +236,17 @@ export class Decoder {
   }
 
   /**
+   * Tokens of a prompt as `generate` would read it, those of the chat template among them, whether or not they fit.
+   * @throws ConfigurationError; ModelError `unsupported`
+   */
+  async countTokens(input: DecoderInput): Promise<number> {
+    this.#check(input);
+    return new Promise((resolve, reject) => {
+      this.#send((id) => ({ type: 'count', id, input }), { resolve, reject });
+    });
+  }
+
+  /**
    * The rows that an input is to the model, [tokens, width]: what another engine is to go on from.
    * @throws ConfigurationError; ModelError `unsupported`
    */

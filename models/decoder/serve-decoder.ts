@@ -98,6 +98,7 @@ export type ToWorker =
       readonly settings: GenerateSettings;
     }
   | { readonly type: 'encode'; readonly id: number; readonly text: string }
+  | { readonly type: 'count'; readonly id: number; readonly input: DecoderInput }
   | { readonly type: 'embed'; readonly id: number; readonly input: DecoderInput }
   | { readonly type: 'norm'; readonly id: number }
   | { readonly type: 'ask'; readonly id: number; readonly question: unknown }
@@ -262,12 +263,17 @@ async function serve(
       ? { tokens: tokenizer.encode(abstention.text), probability: abstention.probability }
       : undefined;
 
-  const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
-    const began = performance.now();
+  /** What there is to read, and how many tokens that is. */
+  const promptOf = (input: DecoderInput) => {
     const reading = reader?.read(input);
     const tokens = reading?.tokens ?? tokensOf(input);
     const rows = reading ? new Float32Array(0) : embedsOf(input, tokens);
-    const promptTokens = tokens?.length ?? rows.length / shape.width;
+    return { reading, tokens, rows, promptTokens: tokens?.length ?? rows.length / shape.width };
+  };
+
+  const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
+    const began = performance.now();
+    const { reading, tokens, rows, promptTokens } = promptOf(input);
     if (promptTokens >= contextTokens) {
       throw new ModelError(
         'context',
@@ -545,6 +551,13 @@ async function serve(
         break;
       case 'encode':
         send({ type: 'answer', id: message.id, answer: tokenizer.encode(message.text) });
+        break;
+      case 'count':
+        try {
+          send({ type: 'answer', id: message.id, answer: promptOf(message.input).promptTokens });
+        } catch (error) {
+          fail(message.id, error);
+        }
         break;
       case 'embed':
         try {

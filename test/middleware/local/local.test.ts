@@ -701,6 +701,7 @@ describe('a model that fails', () => {
     let said = 0;
     const decoder: TextGenerator = {
       model: 'fast',
+      countTokens: () => Promise.resolve(1),
       generate: () => ({
         result: new Promise(() => undefined),
         promptTokens: Promise.resolve(1),

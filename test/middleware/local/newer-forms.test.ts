@@ -90,6 +90,32 @@ describe('the embedded model', { timeout: 120_000 }, () => {
     expect((await messages.create({ ...asked, max_tokens: 1 })).stop_reason).toBe('max_tokens');
   });
 
+  test('counts what it would read, compressed as it would be', async () => {
+    const { responses } = openAiOf(server);
+    const asked = { model: 'gpt-4o', input: context, instructions: 'Be terse.' };
+    const answer = await responses.create({ ...asked, max_output_tokens: 1 });
+    const counted = await responses.inputTokens.count(asked).withResponse();
+    expect(counted.data).toEqual({
+      object: 'response.input_tokens',
+      input_tokens: answer.usage!.input_tokens,
+    });
+    expect(counted.response.headers.get('x-ragpress-tokens-after')).toMatch(/^\d+$/);
+    const { messages } = anthropicOf(server);
+    const said = {
+      model: 'any',
+      system: 'Be terse.',
+      messages: [{ role: 'user' as const, content: context }],
+    };
+    const { usage } = await messages.create({ ...said, max_tokens: 1 });
+    expect(await messages.countTokens(said)).toEqual({ input_tokens: usage.input_tokens });
+    await expect(messages.countTokens({ ...said, messages: [] })).rejects.toMatchObject({ status: 400 });
+    // More than it reads: that is what a client wants to know.
+    const long = [{ role: 'user' as const, content: 'All at sea. '.repeat(20_000) }];
+    expect((await messages.countTokens({ model: 'any', messages: long })).input_tokens).toBeGreaterThan(
+      60_000,
+    );
+  });
+
   test('says that a prompt is too long, in the form of its API', async () => {
     const long = 'All at sea. '.repeat(20_000);
     for (const stream of [false, true]) {
@@ -273,9 +299,11 @@ describe('what a request asks for', () => {
       messages: [{ role: 'user', content: 'Hi' }],
     });
     await expect(collect(message)).rejects.toThrow('The model failed.');
-    const unknown = await fetch(`${server.url}/v1/messages/count_tokens`, { method: 'POST', body: '{}' });
+    const unread = await fetch(`${server.url}/v1/messages/count_tokens`);
+    expect(unread.status).toBe(405);
+    expect(await unread.json()).toMatchObject({ type: 'error' });
+    const unknown = await fetch(`${server.url}/v1/messages/batches`, { method: 'POST', body: '{}' });
     expect(unknown.status).toBe(404);
-    expect(await unknown.json()).toMatchObject({ type: 'error' });
   });
 
   test('an answer of no text is an answer', async () => {

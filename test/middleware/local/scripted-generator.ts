@@ -24,6 +24,7 @@ export function scriptedGenerator(
   return {
     model: 'scripted',
     asked,
+    countTokens: () => Promise.resolve(3),
     generate: (input, options) => {
       const each = { input, options: options ?? {} };
       asked.push(each);

@@ -137,6 +137,18 @@ describe('what is generated', () => {
     const embeds = new Float32Array(3 * decoder.width).fill(0.1);
     expect((await decoder.generate({ embeds }, { maxTokens: 3 }).result).promptTokens).toBe(3);
   });
+
+  test('is of as many tokens as are counted', async () => {
+    const messages = [{ role: 'user' as const, content: 'When was the lamp room built?' }];
+    const inputs = [{ prompt: 'Lamp room' }, { messages }, { embeds: new Float32Array(2 * decoder.width) }];
+    for (const input of inputs) {
+      const { promptTokens } = await decoder.generate(input, { maxTokens: 1 }).result;
+      expect(await decoder.countTokens(input)).toBe(promptTokens);
+    }
+    const long = new Array<number>(decoder.contextTokens + 1).fill(3);
+    expect(await decoder.countTokens({ tokens: long })).toBe(long.length);
+    await expect(decoder.countTokens({ prompt: '' })).rejects.toMatchObject({ name: 'ConfigurationError' });
+  });
 });
 
 describe('a chat template', () => {
