@@ -108,7 +108,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       folder,
       `${folder} holds ${ggufs.length} GGUF files that are not parts of one; keep one model a folder`,
     );
-  // What reads the other kind is not loaded: it would take a tenth of the time that this model does.
+  // What reads the other kind, and the packages it takes, is not loaded.
   if (first !== undefined) {
     const { openGguf } = await import('./gguf.js');
     return openGguf([first, ...rest], smoothing);
