@@ -31,8 +31,9 @@ const STARTED = Math.floor(Date.now() / 1000);
 
 /**
  * OpenAI's API, as much of it as a decoder can answer: chat completions, responses, completions, and a list of one model;
- * and Anthropic's messages; of both it counts a prompt's tokens. Whatever model a request names, that one answers, and the answer says so. Fields that are
- * not known are passed over; those that would change an answer's form, and cannot here, are refused.
+ * and Anthropic's messages; of responses and messages their tokens, too. Whatever model a request names, that one
+ * answers, and the answer says so. Fields that are not known are passed over; those that would change an answer's form,
+ * and cannot here, are refused.
  * @throws ApiError; what `decoder.generate` and its result throw
  */
 export async function answerLocally(

@@ -263,17 +263,17 @@ async function serve(
       ? { tokens: tokenizer.encode(abstention.text), probability: abstention.probability }
       : undefined;
 
-  /** What there is to read, and how many tokens that is. */
+  /** Tokens of what there is to read, or its rows where they are of none. */
   const promptOf = (input: DecoderInput) => {
     const reading = reader?.read(input);
     const tokens = reading?.tokens ?? tokensOf(input);
-    const rows = reading ? new Float32Array(0) : embedsOf(input, tokens);
-    return { reading, tokens, rows, promptTokens: tokens?.length ?? rows.length / shape.width };
+    const embeds = tokens ? undefined : embedsOf(input);
+    return { reading, tokens, embeds, promptTokens: tokens?.length ?? embeds!.length / shape.width };
   };
 
   const accept = (id: number, input: DecoderInput, settings: GenerateSettings): Running => {
     const began = performance.now();
-    const { reading, tokens, rows, promptTokens } = promptOf(input);
+    const { reading, tokens, embeds, promptTokens } = promptOf(input);
     if (promptTokens >= contextTokens) {
       throw new ModelError(
         'context',
@@ -290,7 +290,7 @@ async function serve(
       // Of rows that are of no token nothing tells that they are alike; what a window hides depends on where it began.
       resumesFrom: !tokens || window !== undefined ? Infinity : (reading?.resumesFrom ?? 1),
       window: window === undefined ? undefined : new LambdaWindow(shape, engine.rope, window),
-      rows,
+      rows: reading ? new Float32Array(0) : (embeds ?? engine.embed(tokens!)),
       draft: [],
       reading: reading?.steps,
       reuse: undefined,
