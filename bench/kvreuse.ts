@@ -339,7 +339,7 @@ export async function measureFirstTokens(
 }
 
 /** Policies whose answers are measured too; the first is the ChunkDecoder's own. */
-const ANSWERED = ['cachecraft-carry-0.5-0.27', 'cacheblend-0.15'];
+const ANSWERED = [cacheCraft(), cacheBlend(0.15)].map(({ name }) => name);
 const QUESTIONS = { answers: 200, codecs: 24, times: 16, sameOrder: 4 };
 
 /** Six known chunks in a new order: quality by policy, times, codecs, memory. */

@@ -230,9 +230,7 @@ export class Decoder {
 
   /** Token ids of a text, without special tokens. */
   async encode(text: string): Promise<number[]> {
-    return new Promise((resolve, reject) => {
-      this.#send((id) => ({ type: 'encode', id, text }), { resolve, reject });
-    });
+    return this.#answerTo((id) => ({ type: 'encode', id, text }));
   }
 
   /**
@@ -241,9 +239,7 @@ export class Decoder {
    */
   async countTokens(input: DecoderInput): Promise<number> {
     this.#check(input);
-    return new Promise((resolve, reject) => {
-      this.#send((id) => ({ type: 'count', id, input }), { resolve, reject });
-    });
+    return this.#answerTo((id) => ({ type: 'count', id, input }));
   }
 
   /**
@@ -252,16 +248,12 @@ export class Decoder {
    */
   async embed(input: DecoderInput): Promise<Float32Array> {
     this.#check(input);
-    return new Promise((resolve, reject) => {
-      this.#send((id) => ({ type: 'embed', id, input }), { resolve, reject });
-    });
+    return this.#answerTo((id) => ({ type: 'embed', id, input }));
   }
 
   /** Mean length of a token's embedding, over the vocabulary. */
   async embeddingNorm(): Promise<number> {
-    return (this.#norm ??= new Promise((resolve, reject) => {
-      this.#send((id) => ({ type: 'norm', id }), { resolve, reject });
-    }));
+    return (this.#norm ??= this.#answerTo((id) => ({ type: 'norm', id })));
   }
 
   /** Ends its thread; what is under way fails. A second call does nothing. */
@@ -276,9 +268,7 @@ export class Decoder {
 
   /** Asks the reader of prompts in its thread. */
   protected ask(question: unknown): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.#send((id) => ({ type: 'ask', id, question }), { resolve, reject });
-    });
+    return this.#answerTo((id) => ({ type: 'ask', id, question }));
   }
 
   #check(input: DecoderInput): void {
@@ -307,6 +297,12 @@ export class Decoder {
       if (strange !== undefined)
         throw new ConfigurationError('input.tokens', strange, `give tokens below ${this.#vocabulary}`);
     }
+  }
+
+  #answerTo<Answer>(message: (id: number) => ToWorker): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#send(message, { resolve, reject });
+    });
   }
 
   #send(message: (id: number) => ToWorker, request: Request): number {

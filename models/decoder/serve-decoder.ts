@@ -206,6 +206,14 @@ const fail = (id: number | undefined, error: unknown) => {
   const code = error instanceof ModelError ? error.code : undefined;
   send({ type: 'fault', id, fault: { code, message: (error as Error).message } });
 };
+/** What is known at once, or why it is not. */
+const answer = (id: number, of: () => unknown) => {
+  try {
+    send({ type: 'answer', id, answer: of() });
+  } catch (error) {
+    fail(id, error);
+  }
+};
 
 /** A thread's whole work: loads the decoder that its owner wants, and answers its requests until it is closed. */
 export async function serveDecoder(reader?: ReaderMaker): Promise<void> {
@@ -550,24 +558,16 @@ async function serve(
         }
         break;
       case 'encode':
-        send({ type: 'answer', id: message.id, answer: tokenizer.encode(message.text) });
+        answer(message.id, () => tokenizer.encode(message.text));
         break;
       case 'count':
-        try {
-          send({ type: 'answer', id: message.id, answer: promptOf(message.input).promptTokens });
-        } catch (error) {
-          fail(message.id, error);
-        }
+        answer(message.id, () => promptOf(message.input).promptTokens);
         break;
       case 'embed':
-        try {
-          send({ type: 'answer', id: message.id, answer: embedsOf(message.input) });
-        } catch (error) {
-          fail(message.id, error);
-        }
+        answer(message.id, () => embedsOf(message.input));
         break;
       case 'norm':
-        send({ type: 'answer', id: message.id, answer: meanNorm(engine) });
+        answer(message.id, () => meanNorm(engine));
         break;
       case 'ask':
         void reader?.ask(message.question).then(

@@ -46,6 +46,16 @@ const LAYOUT = new PromptLayout([
 
 const WHOLLY: CarryShares = { keys: 1, values: 1 };
 
+/** Of which each number of a head is off by the same in all rows. */
+const offAlike = ({ piece, kv }: PlacedKv): PlacedKv => ({
+  piece,
+  kv: {
+    ...kv,
+    keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
+    values: kv.values.map((v) => v + 0.1),
+  },
+});
+
 async function cachesOf(engine: ChunkEngine, layout: PromptLayout): Promise<PlacedKv[]> {
   const [prefix] = await finish(engine.computeChunks(undefined, [layout.pieces[0]!.tokens]));
   const made = await finish(
@@ -94,14 +104,7 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
   test('carries over to the rows of a chunk what those that are repaired have changed by', async () => {
     const { decoder, engine } = await open(name, { masses: true });
     const { made } = await finish(engine.prefillWithStatistics(LAYOUT, [], new Set(), LAYOUT.chunks));
-    const off = made.map(({ piece, kv }) => ({
-      piece,
-      kv: {
-        ...kv,
-        keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
-        values: kv.values.map((v) => v + 0.1),
-      },
-    }));
+    const off = made.map(offAlike);
     const anew = new Set(made.flatMap(({ piece: { start } }) => [start + 2, start + 3, start + 5]));
     const said: Float32Array[] = [];
     for (const carry of [{ keys: 0, values: 0 }, { keys: 0.5, values: 0.25 }, WHOLLY]) {
@@ -136,14 +139,7 @@ describe.each(['llama', 'yarn', 'qwen2'])('a chunk engine on %s', (name) => {
         piece('link', 6, 6),
       ]);
       const { made } = await finish(engine.prefillWithStatistics(layout, [], new Set(), layout.chunks));
-      const off = made.map(({ piece, kv }) => ({
-        piece,
-        kv: {
-          ...kv,
-          keys: kv.keys.map((key, i) => key + 0.3 * Math.sin(i % 4)),
-          values: kv.values.map((v) => v + 0.1),
-        },
-      }));
+      const off = made.map(offAlike);
       // They see no row of their own chunk but these, so they are exact where what stands before the chunk is.
       const anew = new Set(
         [70, 66, 2].flatMap((rows, chunk) =>
