@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { Q8_BYTES } from './ggml-types.js';
+import { half, Q8_BYTES } from './ggml-types.js';
 import type { Matrix } from './matrix.js';
 import { DATA_TYPE, OnnxGraph } from './onnx-graph.js';
 import { BLOCK } from './quantise.js';
@@ -78,13 +78,15 @@ export class ColumnRounding {
         part.readQ8!(of);
         at += of.length;
       }
-      const bytes = new Int8Array(this.#blocks, 0, size);
-      const halves = new Uint16Array(this.#blocks, 0, size / 2);
+      // Not halves of the same bytes: from Node 24 on, onnxruntime-node takes no float16 (its pull request 32323).
+      const steps = new Float32Array(outputs * blocks);
+      const bytes = new Uint8Array(this.#blocks, 0, size);
+      for (let block = 0; block < steps.length; block++) steps[block] = half(bytes, block * Q8_BYTES);
       return {
         source: 'q8',
         feeds: {
-          bytes: new Tensor('int8', bytes, [outputs, blocks, Q8_BYTES]),
-          halves: new Tensor('float16', halves, [outputs, blocks, Q8_BYTES / 2]),
+          bytes: new Tensor(new Int8Array(this.#blocks, 0, size), [outputs, blocks, Q8_BYTES]),
+          steps: new Tensor(steps, [outputs, blocks, 1]),
         },
       };
     }
@@ -117,19 +119,15 @@ function roomFor(bytes: number, there: ArrayBuffer): ArrayBuffer {
 }
 
 /**
- * Inputs: `factors` [inputs]; of numbers `numbers` [outputs, inputs]; of blocks their bytes, both as such and as halves,
- * `bytes` [outputs, blocks, Q8_BYTES], which are levels but for two, and `halves` [outputs, blocks, Q8_BYTES / 2], of
- * which the first is the scale. Outputs: `scales` [outputs], `levels` [inputs, outputs].
+ * Inputs: `factors` [inputs]; of numbers `numbers` [outputs, inputs]; of blocks their `bytes` [outputs, blocks, Q8_BYTES],
+ * which are levels but for the first two, and `steps` [outputs, blocks, 1], from one level to the next. Outputs: `scales`
+ * [outputs], `levels` [inputs, outputs].
  */
 function roundingGraph(source: Source, zero: ZeroLevel): Uint8Array {
   const onnx = new OnnxGraph(21);
   const whole = (...values: number[]) => onnx.constant(BigInt64Array.from(values, BigInt), [values.length]);
   const times = (a: string, b: string) => onnx.node('Mul', [a, b]);
   const reshape = (x: string, ...dims: number[]) => onnx.node('Reshape', [x, whole(...dims)]);
-  const inFloats = (x: string, from: number, to: number) =>
-    onnx.node('Cast', [onnx.node('Slice', [x, whole(from), whole(to), whole(2)])], {
-      attributes: { to: DATA_TYPE.float32 },
-    });
   onnx.input('factors', 'float32', ['inputs']);
   let numbers: string;
   if (source === 'numbers') {
@@ -137,9 +135,10 @@ function roundingGraph(source: Source, zero: ZeroLevel): Uint8Array {
     numbers = times('numbers', 'factors');
   } else {
     onnx.input('bytes', 'int8', ['outputs', 'blocks', Q8_BYTES]);
-    onnx.input('halves', 'float16', ['outputs', 'blocks', Q8_BYTES / 2]);
-    const steps = times(inFloats('halves', 0, 1), reshape('factors', -1, BLOCK));
-    numbers = reshape(times(inFloats('bytes', 2, Q8_BYTES), steps), 0, -1);
+    onnx.input('steps', 'float32', ['outputs', 'blocks', 1]);
+    const levels = onnx.node('Slice', ['bytes', whole(2), whole(Q8_BYTES), whole(2)]);
+    const asFloats = onnx.node('Cast', [levels], { attributes: { to: DATA_TYPE.float32 } });
+    numbers = reshape(times(asFloats, times('steps', reshape('factors', -1, BLOCK))), 0, -1);
   }
   const over = (op: string) => onnx.node(op, [numbers, whole(1)], { attributes: { keepdims: 0 } });
   const largest = onnx.node('Max', [over('ReduceMax'), onnx.node('Neg', [over('ReduceMin')])]);

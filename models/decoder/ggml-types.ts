@@ -1,3 +1,5 @@
+import { HALVES } from '../../kernels/half.js';
+
 /** How a type of ggml's keeps numbers: blocks of `numbers`, each of `bytes`. */
 export interface GgmlType {
   readonly name: string;
@@ -7,18 +9,7 @@ export interface GgmlType {
   readonly read: (bytes: Uint8Array, from: number, out: Float32Array, to: number) => void;
 }
 
-const HALVES = new Float32Array(65_536);
-for (let bits = 0; bits < 65_536; bits++) HALVES[bits] = halfOf(bits);
-
 /** A number in half precision (IEEE 754 binary16). */
-function halfOf(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
-}
-
 export function half(bytes: Uint8Array, at: number): number {
   return HALVES[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }

@@ -38,7 +38,7 @@ const schema = protobuf
   .root.lookupType('onnx.ModelProto');
 
 /** TensorProto.DataType */
-export const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 } as const;
+export const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 } as const;
 /** AttributeProto.AttributeType */
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 /** TensorProto.DataLocation */
