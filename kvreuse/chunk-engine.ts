@@ -15,7 +15,7 @@ const USUAL_ANSWER = 48;
  * Repaired rows that are computed together at least, before what they changed by is carried over: a run has its price
  * however few its rows.
  */
-const LEAST_REPAIRED = 64;
+const LEAST_REPAIRED = 96;
 /** First tokens of a sequence: they draw attention whatever they say, so they tell nothing of what matters. */
 const SINKS = 4;
 

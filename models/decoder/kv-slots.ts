@@ -1,7 +1,6 @@
 import { carriedRows, carryRows, type CarriedRows } from './carry-over.js';
 import type { LayerRange } from './engine.js';
-import { Rope, type Rotation } from './rope.js';
-import { Scratch } from './scratch.js';
+import { Rope, turn, type Rotation } from './rope.js';
 import type { DecoderShape } from './shape.js';
 
 /** Slots are added so many at once: a graph sees no more than this many that hold nothing. */
@@ -87,8 +86,6 @@ const SPARE = 24e6;
 
 /** What sequences of an engine have of each other: memory of one that has ended serves the next. */
 export class SlotMemory {
-  /** Of keys that are being placed. */
-  readonly turned = new Scratch();
   #spare: Float32Array | undefined;
 
   /** @returns at least as many numbers, whatever they are */
@@ -195,9 +192,23 @@ export class KvSlots implements Slots {
   }
 
   place({ tokens, keys, values }: TokensKv, start: number, layer = 0): void {
-    const into = this.#memory.turned.take(keys.length);
-    const turned = this.#rope.turned(keys, placesFrom(start, tokens), false, into);
-    this.put([{ from: layer, keys: turned, values }], [{ row: 0, slot: start, count: tokens }], tokens);
+    const end = Math.max(this.#length, start + tokens);
+    this.reserve(end);
+    const { kvHeads, headSize } = this.#shape;
+    const rotation = this.#rope.rotation(placesFrom(start, tokens));
+    const size = tokens * headSize;
+    for (let i = 0; i * size < keys.length; i++) {
+      const to = ((i % kvHeads) * this.#capacity + start) * headSize;
+      const own = layer + Math.floor(i / kvHeads);
+      turn(
+        keys.subarray(i * size, (i + 1) * size),
+        rotation,
+        headSize,
+        this.keys(own).subarray(to, to + size),
+      );
+      this.values(own).set(values.subarray(i * size, (i + 1) * size), to);
+    }
+    this.#length = end;
   }
 
   carry(

@@ -51,20 +51,33 @@ export class Rope {
     back = false,
     out: Float32Array = new Float32Array(keys.length),
   ): Float32Array {
-    const { cos, sin } = back ? this.unrotation(positions) : this.rotation(positions);
-    const pairs = this.frequencies.length;
-    for (let at = 0, turn = 0; at < keys.length; at += 2 * pairs) {
-      for (let pair = 0; pair < pairs; pair++, turn++) {
-        const x = keys[at + pair]!;
-        const y = keys[at + pairs + pair]!;
-        const c = cos[turn]!;
-        const s = sin[turn]!;
-        out[at + pair] = x * c - y * s;
-        out[at + pairs + pair] = y * c + x * s;
-      }
-      if (turn === cos.length) turn = 0;
-    }
+    turn(
+      keys,
+      back ? this.unrotation(positions) : this.rotation(positions),
+      2 * this.frequencies.length,
+      out,
+    );
     return out;
+  }
+}
+
+/**
+ * Rotates keys [heads, rows, headSize].
+ * @param rotation of the rows
+ * @param out may be `keys`
+ */
+export function turn(keys: Float32Array, { cos, sin }: Rotation, headSize: number, out: Float32Array): void {
+  const pairs = headSize / 2;
+  for (let at = 0, angle = 0; at < keys.length; at += headSize) {
+    for (let pair = 0; pair < pairs; pair++, angle++) {
+      const x = keys[at + pair]!;
+      const y = keys[at + pairs + pair]!;
+      const c = cos[angle]!;
+      const s = sin[angle]!;
+      out[at + pair] = x * c - y * s;
+      out[at + pairs + pair] = y * c + x * s;
+    }
+    if (angle === cos.length) angle = 0;
   }
 }
 
