@@ -63,11 +63,11 @@ function documentOf(block: Block) {
   return [{ title, text: source.type === 'text' ? source.data : source.content }];
 }
 
-const { temperature, top_p, top_k, seed, stream } = samplingFields;
+const { temperature, top_p, top_k, seed, abstention, stream } = samplingFields;
 
 const messagesSchema = z.object(
   {
-    ...{ temperature, top_p, top_k, seed, stream },
+    ...{ temperature, top_p, top_k, seed, abstention, stream },
     max_tokens: z.int('give a whole number').min(1, 'give 1 or more'),
     messages: z.array(messageSchema, 'give a list of messages').min(1, 'give a message'),
     system: texts.nullish(),

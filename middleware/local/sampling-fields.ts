@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import type { GenerateOptions } from '../../models/decoder/generation.js';
+import { NO_ANSWER } from '../../models/decoder/reader-prompt.js';
 import { supportedField } from './supported-field.js';
 
 const tokens = z.int('give a whole number').min(1, 'give 1 or more').nullish();
 const penalty = z.number('give a number').min(-2, 'give -2 or more').max(2, 'give 2 at most').nullish();
 const stopText = z.string('give a text or a list of texts').min(1, 'give texts that are not empty');
 
-/** The fields that chat completions and completions share. */
+/** The fields that requests of all kinds share. */
 export const samplingFields = {
   max_tokens: tokens,
   temperature: z.number('give a number').min(0, 'give 0 or more').max(2, 'give 2 at most').nullish(),
@@ -19,6 +20,16 @@ export const samplingFields = {
     .nullish(),
   frequency_penalty: penalty,
   presence_penalty: penalty,
+  /** Our own: how likely it must be that the documents do not say for that to be said, whatever is likelier. */
+  abstention: z
+    .object(
+      {
+        probability: z.number('give a number').gt(0, 'give more than 0').max(1, 'give 1 at most'),
+        text: z.string('give a text').min(1, 'give a text that is not empty').default(NO_ANSWER),
+      },
+      'give { probability }',
+    )
+    .nullish(),
   n: supportedField((n) => n === 1, 'there is one answer to a request: give 1'),
   stream: z.boolean('give true or false').nullish(),
   stream_options: z
@@ -34,7 +45,17 @@ type SamplingFields = z.output<z.ZodObject<typeof samplingFields>>;
  * request has the same answer.
  */
 export function generateOptions(fields: SamplingFields): GenerateOptions {
-  const { max_tokens, temperature, top_p, top_k, seed, stop, frequency_penalty, presence_penalty } = fields;
+  const {
+    max_tokens,
+    temperature,
+    top_p,
+    top_k,
+    seed,
+    stop,
+    frequency_penalty,
+    presence_penalty,
+    abstention,
+  } = fields;
   return {
     ...(max_tokens != null && { maxTokens: max_tokens }),
     ...(temperature != null && { temperature }),
@@ -45,5 +66,6 @@ export function generateOptions(fields: SamplingFields): GenerateOptions {
     ...(stop != null && { stop: typeof stop === 'string' ? [stop] : stop }),
     ...(frequency_penalty != null && { frequencyPenalty: frequency_penalty }),
     ...(presence_penalty != null && { presencePenalty: presence_penalty }),
+    ...(abstention != null && { abstention }),
   };
 }

@@ -11,6 +11,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { ragpress } from 'ragpress/express';
 import { createProxy, serve, type ServeOptions, type Serving } from 'ragpress/proxy';
+import { NO_ANSWER } from '../../../models/decoder/reader-prompt.js';
 import { ModelError } from '../../../models/model-error.js';
 import { ConfigurationError } from '../../../settings/configuration-error.js';
 import { serve as serveFromSource } from '../../../middleware/proxy.js';
@@ -363,6 +364,7 @@ describe('what a request asks for', () => {
       response_format: null,
       functions: null,
       presence_penalty: null,
+      abstention: null,
     };
     const unknown = {
       user: 'u',
@@ -382,6 +384,7 @@ describe('what a request asks for', () => {
       max_tokens: 9,
       frequency_penalty: 0.5,
       presence_penalty: -1,
+      abstention: { probability: 0.1 },
       response_format: { type: 'text' },
     };
     for (const more of [{}, nothing, unknown, asked, { max_tokens: 9, max_completion_tokens: 7, top_k: -1 }])
@@ -403,6 +406,7 @@ describe('what a request asks for', () => {
         maxTokens: 9,
         frequencyPenalty: 0.5,
         presencePenalty: -1,
+        abstention: { text: NO_ANSWER, probability: 0.1 },
       },
       { maxTokens: 7 },
     ]);
@@ -451,6 +455,7 @@ describe('what a request asks for', () => {
     [{ messages: [{ role: 'user' }] }, 'messages[0].content', 'give a text'],
     [{ n: 2 }, 'n', 'one answer'],
     [{ temperature: 3 }, 'temperature', 'give 2 at most'],
+    [{ abstention: { probability: 0 } }, 'abstention.probability', 'give more than 0'],
     [{ temperature: 'hot' }, 'temperature', 'give a number'],
     [{ top_p: 1.5 }, 'top_p', 'give 1 at most'],
     [{ max_tokens: 0 }, 'max_tokens', 'give 1 or more'],
