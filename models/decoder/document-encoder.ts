@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
-import { Embedder } from '../encoder/embedder.js';
+import type { Embedder } from '../encoder/embedder.js';
 import type { EmbeddingModel } from '../encoder/embedding-model.js';
 import { ModelError } from '../model-error.js';
 import { ModelRegistry } from '../registry.js';
@@ -106,7 +106,7 @@ export class DocumentEncoder {
         projector.model,
         `it makes embeddings of ${projector.width} numbers where ${reader.model} reads ${reader.width}; give one trained for that model`,
       );
-    const own = embedder ? undefined : await Embedder.load(registry ? { registry } : {});
+    const own = embedder ? undefined : await ownEmbedder(registry);
     const used = embedder ?? own!;
     try {
       if (projector.inputs !== used.dimensions)
@@ -154,4 +154,10 @@ export class DocumentEncoder {
         'it is broken, or was trained for another model',
     );
   }
+}
+
+/** Who loads a decoder alone does not wait for what runs encoders. */
+async function ownEmbedder(registry: ModelRegistry | undefined): Promise<Embedder> {
+  const { Embedder } = await import('../encoder/embedder.js');
+  return Embedder.load(registry ? { registry } : {});
 }
