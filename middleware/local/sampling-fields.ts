@@ -1,10 +1,12 @@
 import { z } from 'zod';
+import { generateSettingsSchema } from '../../models/decoder/generate-settings.js';
 import type { GenerateOptions } from '../../models/decoder/generation.js';
 import { NO_ANSWER } from '../../models/decoder/reader-prompt.js';
 import { supportedField } from './supported-field.js';
 
 const tokens = z.int('give a whole number').min(1, 'give 1 or more').nullish();
 const penalty = z.number('give a number').min(-2, 'give -2 or more').max(2, 'give 2 at most').nullish();
+const { probability, text } = generateSettingsSchema.shape.abstention.unwrap().shape;
 const stopText = z.string('give a text or a list of texts').min(1, 'give texts that are not empty');
 
 /** The fields that requests of all kinds share. */
@@ -21,15 +23,7 @@ export const samplingFields = {
   frequency_penalty: penalty,
   presence_penalty: penalty,
   /** Our own: how likely it must be that the documents do not say for that to be said, whatever is likelier. */
-  abstention: z
-    .object(
-      {
-        probability: z.number('give a number').gt(0, 'give more than 0').max(1, 'give 1 at most'),
-        text: z.string('give a text').min(1, 'give a text that is not empty').default(NO_ANSWER),
-      },
-      'give { probability }',
-    )
-    .nullish(),
+  abstention: z.object({ probability, text: text.default(NO_ANSWER) }, 'give { probability }').nullish(),
   n: supportedField((n) => n === 1, 'there is one answer to a request: give 1'),
   stream: z.boolean('give true or false').nullish(),
   stream_options: z

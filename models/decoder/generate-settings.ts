@@ -12,8 +12,8 @@ export const generateSettingsSchema = z.strictObject({
   presencePenalty: z.number().min(-2, 'give -2 or more').max(2, 'give 2 at most').default(0),
   abstention: z
     .strictObject({
-      text: z.string().min(1, 'give a text that is not empty'),
-      probability: z.number().gt(0, 'give more than 0').max(1, 'give 1 at most'),
+      text: z.string('give a text').min(1, 'give a text that is not empty'),
+      probability: z.number('give a number').gt(0, 'give more than 0').max(1, 'give 1 at most'),
     })
     .optional(),
 });
