@@ -19,6 +19,7 @@ import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
 import { XRAG_CONTEXTS, xragFigures, type XragContext, type XragFigures } from './eval-xrag.js';
 import { KV_SPLITS } from './kv-questions.js';
 import { measurePolicies, openLab, policies, POLICY_SETS, printPolicies, recordGate } from './kvreuse.js';
+import { PAGE_PRESETS, pageFigures, type PageFigures } from './eval-pages.js';
 import { reusePlot } from './reuse-plot.js';
 import { ANSWER_BUDGETS, presetAnswers, type PresetAnswers } from './eval-answers.js';
 import { measureCurves } from './eval-curves.js';
@@ -41,6 +42,7 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
        npm run eval -- summaries [--questions 40] [--keep 0.35] [--folder CHECKPOINT | --guard] [--json]
        npm run eval -- curves [--questions 500] [--summaries 6] [--record] [--json]
        npm run eval -- answers [--questions 500] [--all] [--json]
+       npm run eval -- pages [--json]
        npm run eval -- xrag [--questions 40] [--keep 0.1] [--projector FOLDER] [--json]`;
 
 const { positionals, values } = parseArgs({
@@ -308,6 +310,38 @@ async function answers(): Promise<void> {
   );
 }
 
+/** Prints how often the answer stands in what a preset keeps of fetched pages, and how much of that is their articles. */
+async function pages(): Promise<void> {
+  if (sharedData === undefined) {
+    refuse('shared/data is not there');
+    return;
+  }
+  const figures: Record<string, PageFigures[]> = {};
+  for (const preset of PAGE_PRESETS) {
+    figures[preset] = await pageFigures(preset);
+    if (!values.json) console.error(preset, figures[preset]);
+  }
+  if (values.json) {
+    console.log(JSON.stringify({ presets: figures }, null, 2));
+    return;
+  }
+  printTable(
+    'five fetched pages, one of which answers: the answer stands in the context; share of its words that are of the marked articles',
+    ['preset', 'budget', 'questions', 'tokens before', 'after', 'answers', 'of the articles'],
+    Object.entries(figures).flatMap(([preset, of]) =>
+      of.map(({ budget, questions, answers, article, tokensBefore, tokensAfter }) => [
+        preset,
+        budget === undefined ? 'none' : String(budget),
+        String(questions),
+        tokensBefore.toFixed(0),
+        tokensAfter.toFixed(0),
+        answers.toFixed(2),
+        article.toFixed(2),
+      ]),
+    ),
+  );
+}
+
 /** Prints how often the reader is right where documents are embeddings, beside none and beside their text. */
 async function xrag(): Promise<void> {
   const [count, ratio] = [Number(values.questions ?? 40), Number(values.keep ?? 0.1)];
@@ -438,6 +472,7 @@ else if (what === 'tcra' && files.length === 0) await tcra();
 else if (what === 'summaries' && files.length === 0) await summaries();
 else if (what === 'curves' && files.length === 0) await curves();
 else if (what === 'answers' && files.length === 0) await answers();
+else if (what === 'pages' && files.length === 0) await pages();
 else if (what === 'xrag' && files.length === 0) await xrag();
 else if (what === 'kvreuse' && files.length === 0) await kvreuse();
 else if (what === 'evidence') await evidence(files);

@@ -1,5 +1,5 @@
 import type { TextSpan, Unit } from './contract.js';
-import { BLOCK, LAYOUTS, type Layout, type Page } from './page.js';
+import { BLOCK, LAYOUTS, REGION_WEIGHTS, REGIONS, type Layout, type Page, type Region } from './page.js';
 import { splitSentences } from './sentences.js';
 import type { TokenCounter } from '../models/token-counter.js';
 import { isSpaced } from './words.js';
@@ -62,6 +62,24 @@ export function blockCount(page: Page): number {
 
 export function blockField(page: Page, block: number, field: Exclude<keyof typeof BLOCK, 'size'>): number {
   return page.blocks[block * BLOCK.size + BLOCK[field]]!;
+}
+
+/** What is left of a match's weight where all of its text is links: teasers and menus are made of them. */
+const LINKED_WEIGHT = 0.25;
+
+/** How much of a block's text stands inside links, 0 to 1. */
+export function linkedShare(page: Page, block: number): number {
+  const length = blockField(page, block, 'textEnd') - blockField(page, block, 'textStart');
+  return length === 0 ? 0 : Math.min(1, blockField(page, block, 'linked') / length);
+}
+
+export function regionOf(page: Page, block: number): Region {
+  return REGIONS[blockField(page, block, 'region')]!;
+}
+
+/** What a match in a block is worth by where it stands on its page, above 0 and up to 1. */
+export function placeWeight(page: Page, block: number): number {
+  return REGION_WEIGHTS[regionOf(page, block)] * (1 - (1 - LINKED_WEIGHT) * linkedShare(page, block));
 }
 
 /** The sentences of a block; the block itself where it is one, or must stay whole. */

@@ -1,4 +1,5 @@
 import type { State, StageContext, Unit } from '../contract.js';
+import { placeWeight } from '../unit.js';
 import { indexTerms, queryTerms } from '../words.js';
 import type { EvidenceEncoder } from '../../models/encoder/evidence-encoder.js';
 import { combine } from './combination.js';
@@ -31,6 +32,8 @@ interface Asked {
   readonly query: string;
   readonly terms: Uint32Array;
   readonly units: readonly Unit[];
+  /** By unit, by where it stands on its page. */
+  readonly placeWeights: readonly number[];
   readonly sections: readonly PageSection[];
   /** By unit. */
   readonly bm25: ArrayLike<number>;
@@ -97,7 +100,11 @@ export class EvidenceScorer implements SentenceScorer {
     const terms = queryTerms(query);
     const sections = pageSections(state, units);
     const bm25 = await sectionScores(terms, state, units, sections, context);
-    const asked = { query, terms, units, sections, bm25 };
+    const placeWeights = units.map(({ document, block }) => {
+      const page = state.pages[document];
+      return page ? placeWeight(page, block) : 1;
+    });
+    const asked = { query, terms, units, placeWeights, sections, bm25 };
     const judgement = await this.#judge(asked, await this.#passes(asked, context), context);
     if (units.every(({ layout }) => layout.type !== 'row')) return judgement;
     const lexical = await this.#lexical.score(query, units, state, context);
@@ -223,7 +230,7 @@ export class EvidenceScorer implements SentenceScorer {
   }
 
   async #judge(
-    { terms, units, sections, bm25 }: Asked,
+    { terms, units, placeWeights, sections, bm25 }: Asked,
     { first, second, isWhole, isHurried }: Passes,
     context: StageContext,
   ): Promise<Judgement & { readonly scores: Float64Array; readonly probabilities: Float64Array }> {
@@ -257,10 +264,13 @@ export class EvidenceScorer implements SentenceScorer {
     for (const [at, index] of indices.entries()) {
       if (at % 256 === 0) await context.breathe();
       if (!first.isRead(index)) continue;
-      const logit = combine(
-        combination,
-        columns.map((column) => column[at]!),
-      );
+      // The encoder has read prose alone: of what a menu or a teaser says it thinks as highly.
+      const logit =
+        Math.log(placeWeights[index]!) +
+        combine(
+          combination,
+          columns.map((column) => column[at]!),
+        );
       const probability = sigmoid(logit);
       best = Math.max(best, probability);
       probabilities[index] = probability;

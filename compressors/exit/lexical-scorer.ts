@@ -1,7 +1,6 @@
 import { bm25 } from '../bm25.js';
 import type { State, StageContext, Unit } from '../contract.js';
-import { REGION_WEIGHTS, REGIONS } from '../page.js';
-import { blockField, blockKey, blockTerms } from '../unit.js';
+import { blockKey, blockTerms, placeWeight } from '../unit.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
 import type { SentenceScorer } from './sentence-scorer.js';
 
@@ -15,7 +14,7 @@ const COMMON_WEIGHT = 0.5;
 
 /**
  * BM25 of each sentence together with the title and headings above it, the request's sentences as the collection. What
- * stands in a menu or footer counts for less.
+ * stands in a menu, a footer or a link counts for less.
  * @param threshold share of the best score from which a sentence is kept where there is no budget
  */
 export function lexicalScorer(threshold = 0.25): SentenceScorer {
@@ -44,7 +43,7 @@ export function lexicalScorer(threshold = 0.25): SentenceScorer {
       const scores = matches.map((score, index) => {
         const { document, block } = units[index]!;
         const page = state.pages[document];
-        return page ? score * REGION_WEIGHTS[REGIONS[blockField(page, block, 'region')]!] : score;
+        return page ? score * placeWeight(page, block) : score;
       });
       const best = scores.reduce((highest, score) => Math.max(highest, score), 0);
       return { scores, floor: threshold * best };

@@ -1,7 +1,6 @@
 import { bm25 } from '../bm25.js';
 import type { StageContext, State, Unit } from '../contract.js';
-import { REGION_WEIGHTS, REGIONS } from '../page.js';
-import { blockField, blockText } from '../unit.js';
+import { blockText, placeWeight } from '../unit.js';
 import { indexTerms, joinTerms } from '../words.js';
 import { readableText } from './readable-text.js';
 
@@ -44,7 +43,7 @@ export function pageSections(state: State, units: readonly Unit[]): PageSection[
 
 /**
  * BM25 of each unit with its section's title, all of them being the collection, as the features were fitted with it. What
- * stands in a menu or footer counts for less. 0 for a unit of no section.
+ * stands in a menu, a footer or a link counts for less. 0 for a unit of no section.
  */
 export async function sectionScores(
   query: Uint32Array,
@@ -63,8 +62,7 @@ export async function sectionScores(
   const scores = new Float64Array(units.length);
   for (const [at, index] of sections.flatMap((section) => section.units).entries()) {
     const { document, block } = units[index]!;
-    const region = REGIONS[blockField(state.pages[document]!, block, 'region')]!;
-    scores[index] = found[at]! * REGION_WEIGHTS[region];
+    scores[index] = found[at]! * placeWeight(state.pages[document]!, block);
   }
   return scores;
 }

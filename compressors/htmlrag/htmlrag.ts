@@ -3,8 +3,8 @@ import { bm25 } from '../bm25.js';
 import type { EmbeddingModel } from '../../models/encoder/embedding-model.js';
 import { ModelRegistry } from '../../models/registry.js';
 import type { Compressor, Decision, State, StageContext, Unit } from '../contract.js';
-import { REGION_WEIGHTS, REGIONS, type Page, type Region } from '../page.js';
-import { blockField, blockKey, blockTerms } from '../unit.js';
+import type { Page, Region } from '../page.js';
+import { blockField, blockKey, blockTerms, linkedShare, placeWeight, regionOf } from '../unit.js';
 import { validate } from '../../settings/validate.js';
 import { indexTerms, joinTerms, queryTerms } from '../words.js';
 import { BlockEmbedding } from './block-embedding.js';
@@ -40,9 +40,6 @@ const optionsSchema = z.strictObject({
   registry: z.instanceof(ModelRegistry, { error: 'give a ModelRegistry' }).optional(),
   maxSubtrees: z.int().min(1).default(96),
 });
-
-/** What is left of a subtree's weight where all of its text is links. */
-const LINKED_WEIGHT = 0.25;
 
 interface Subtree {
   readonly document: number;
@@ -185,16 +182,15 @@ function placeOf(page: Page, units: readonly Unit[]): Pick<Subtree, 'weight' | '
   let weight = 0;
   const lengths = new Map<Region, number>();
   for (const { block, text } of units) {
-    const region = REGIONS[blockField(page, block, 'region')]!;
-    const share = blockField(page, block, 'linked') / (text.length || 1);
-    linked += Math.min(1, share) * text.length;
+    const region = regionOf(page, block);
+    linked += linkedShare(page, block) * text.length;
     length += text.length;
-    weight += text.length * REGION_WEIGHTS[region];
+    weight += text.length * placeWeight(page, block);
     lengths.set(region, (lengths.get(region) ?? 0) + text.length);
   }
   const share = linked / (length || 1);
   const [region] = [...lengths].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
-  return { weight: (weight / (length || 1)) * (1 - (1 - LINKED_WEIGHT) * share), region, linked: share };
+  return { weight: weight / (length || 1), region, linked: share };
 }
 
 function aboveThreshold(scores: readonly number[], threshold: number): Set<number> {

@@ -125,6 +125,32 @@ describe('without a budget', () => {
   });
 });
 
+test('what a menu, a footer or a link says counts for less than the same words in the text', async () => {
+  const said = 'The winter fare of a bicycle is low.';
+  const content =
+    `<html><body><nav><ul><li>${said}</li></ul></nav><main><h1>Ferry</h1><p>${said}</p>` +
+    `<p>The ferry runs every day of the year but one, and on that day the crew has its feast ashore.</p>` +
+    `<p><a href="/fares">${said}</a></p></main><footer><p>${said}</p></footer></body></html>`;
+  for (const options of [{}, { model: 'evidence', registry: new ModelRegistry() }]) {
+    for (const budget of [undefined, { tokens: 200 }]) {
+      const page = { id: 'ferry.html', content };
+      const result = await run(
+        { documents: [page], ...(budget && { budget }) },
+        { threshold: 0, ...options },
+      );
+      const [menu, text, link, footer] = [...content.matchAll(new RegExp(said, 'g'))].map(
+        ({ index }) =>
+          result.decisions.find(({ score, spans }) => score !== undefined && spans[0]?.start === index)!
+            .score!,
+      );
+      expect(text).toBeGreaterThan(link!);
+      expect(link).toBeGreaterThan(menu!);
+      expect(menu).toBeGreaterThan(0);
+      expect(footer).toBeLessThan(text!);
+    }
+  }
+});
+
 describe('where no sentence stands out', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ragpress-least-'));
   const wary = { model: 'wary', registry: new ModelRegistry({ folder }) };
