@@ -63,7 +63,7 @@ export class PageCache {
     const turn = () => context.breathe().catch(() => undefined);
     try {
       const page =
-        content.length > WORKER_LENGTH
+        content.length > WORKER_LENGTH && this.#workers.any
           ? await this.#workers.extract(content, format, name, context.signal, turn)
           : await inTurns(extraction(content, format, name), turn);
       const entry = this.#entryOf(content);

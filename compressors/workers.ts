@@ -1,14 +1,15 @@
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
+import { ThreadPool } from '../models/thread-pool.js';
 import type { ExtractTask } from './extract-worker.js';
 import type { Format, Page } from './page.js';
 
 /** Code units that are copied between two turns of the event loop. */
 const COPY_LENGTH = 1_048_576;
 
-let pool: Piscina<ExtractTask, Page> | undefined;
+let pool: ThreadPool<ExtractTask, Page> | undefined;
 let users = 0;
+/** Whether there are no threads, as in a bundle, of which the process has been warned. */
+let none = false;
 
 /**
  * The threads that read large documents, one pool for the process. They start when first needed, keep no process
@@ -21,7 +22,14 @@ export class Workers {
     users++;
   }
 
-  /** @throws the signal's reason when aborted: the thread is stopped, whatever it is doing */
+  /** Whether there are threads; in a bundle that has no package beside it there are not. */
+  get any(): boolean {
+    return opened() !== undefined;
+  }
+
+  /**
+   * @throws the signal's reason when aborted: the thread is stopped, whatever it is doing; Error where there are no threads
+   */
   async extract(
     content: string,
     format: Format | undefined,
@@ -35,8 +43,9 @@ export class Workers {
       bytes.write(content.slice(at, at + COPY_LENGTH), at * 2, 'utf16le');
       await turn();
     }
-    pool ??= openPool();
-    return pool.run({ content: shared, format, name }, { signal });
+    const threads = opened();
+    if (!threads) throw new Error('there are no threads');
+    return threads.run({ content: shared, format, name }, signal);
   }
 
   async close(): Promise<void> {
@@ -49,14 +58,17 @@ export class Workers {
   }
 }
 
-function openPool(): Piscina<ExtractTask, Page> {
-  const opened = new Piscina<ExtractTask, Page>({
-    filename: fileURLToPath(new URL('./extract-worker.js', import.meta.url)),
-    minThreads: 0,
-    maxThreads: Math.max(1, availableParallelism() - 1),
-    idleTimeout: 30_000,
-  });
-  // A thread that dies takes its task with it, which is told so; without a listener it would take the process.
-  opened.on('error', () => undefined);
-  return opened;
+function opened(): ThreadPool<ExtractTask, Page> | undefined {
+  if (pool || none) return pool;
+  try {
+    pool = new ThreadPool('compressors/extract-worker.js', {
+      minThreads: 0,
+      maxThreads: Math.max(1, availableParallelism() - 1),
+      idleTimeout: 30_000,
+    });
+  } catch (error) {
+    none = true;
+    process.emitWarning(`ragpress reads long documents in the main thread: ${(error as Error).message}`);
+  }
+  return pool;
 }

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import pc from 'picocolors';
 import {
@@ -10,7 +9,7 @@ import {
   type SourceDocument,
 } from '../compressors/index.js';
 import { ModelError } from '../models/model-error.js';
-import { packageRoot } from '../models/package-root.js';
+import { packageFile } from '../models/package-file.js';
 import { annotate } from './annotate.js';
 import { explain, summaryOf } from './explain.js';
 import { addModelsCommand } from './models-command.js';
@@ -29,7 +28,7 @@ interface CompressOptions {
   readonly all?: boolean;
 }
 
-const { version } = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as {
+const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as {
   version: string;
 };
 

@@ -8,7 +8,7 @@ import { download, type Fetch } from './download.js';
 import { chooseFiles, listRepository, type HubFile } from './hub.js';
 import { faultOf, MANIFEST, readManifest, sha256OfFile, type ModelManifest } from './manifest.js';
 import { ModelError } from './model-error.js';
-import { packageRoot } from './package-root.js';
+import { packageFile } from './package-file.js';
 import { writeWhole } from './write-whole.js';
 
 export interface ModelRegistryOptions {
@@ -92,17 +92,22 @@ export class ModelRegistry {
   readonly #cache: string;
   readonly #hub: string;
   readonly #fetch: Fetch | undefined;
+  /** Why ragpress's own models are not to be had. */
+  readonly #noPackage: string | undefined;
 
   /** @throws ConfigurationError */
   constructor(options: ModelRegistryOptions = {}) {
     const { folder, cacheFolder, hub, fetch } = validate(optionsSchema, options, 'registry');
     this.cacheFolder = cacheFolder ?? defaultCacheFolder();
     this.#cache = join(this.cacheFolder, 'models');
-    this.#places = [
-      ...(folder === undefined ? [] : [{ place: 'folder' as const, path: folder }]),
-      { place: 'package', path: join(packageRoot, 'models', 'weights') },
-      { place: 'cache', path: this.#cache },
-    ];
+    const places: { place: ModelPlace; path: string }[] = [{ place: 'cache', path: this.#cache }];
+    try {
+      places.unshift({ place: 'package', path: packageFile('models', 'weights') });
+    } catch (error) {
+      this.#noPackage = (error as Error).message;
+    }
+    if (folder !== undefined) places.unshift({ place: 'folder', path: folder });
+    this.#places = places;
     this.#hub = hub;
     this.#fetch = fetch;
   }
@@ -139,7 +144,8 @@ export class ModelRegistry {
       `there is no model ${name} in ${this.#places.map(({ path }) => path).join(', ')}; ` +
         (name.includes('/')
           ? `fetch it: ragpress models pull ${name}`
-          : 'see which there are: ragpress models list; those of a hub are named OWNER/NAME and come with: ragpress models pull OWNER/NAME'),
+          : (this.#noPackage ??
+            'see which there are: ragpress models list; those of a hub are named OWNER/NAME and come with: ragpress models pull OWNER/NAME')),
     );
   }
 

@@ -1,11 +1,8 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import { Piscina } from 'piscina';
 import { z } from 'zod';
 import { validate } from '../settings/validate.js';
 import { ModelError } from './model-error.js';
 import { nativeTurns } from './native-turn.js';
-import { packageRoot } from './package-root.js';
 import type {
   ModelTensor,
   ModelTensors,
@@ -13,6 +10,7 @@ import type {
   SessionTask,
   SessionWorkerData,
 } from './session-worker.js';
+import { ThreadPool } from './thread-pool.js';
 
 export type { ModelTensor, ModelTensors } from './session-worker.js';
 
@@ -55,7 +53,7 @@ const shared = new Map<string, SharedSession>();
  * The thread that holds every session of the process. onnxruntime-node computes inside the call, so in the main thread
  * it would stop the event loop; and runs side by side would only contend for the processors that one run already uses.
  */
-let pool: Piscina<SessionTask, unknown> | undefined;
+let pool: ThreadPool<SessionTask, unknown> | undefined;
 let turns: SessionWorkerData['turns'] | undefined;
 
 /** A model file in ONNX Runtime: one for all its users in the process, freed when the last of them closes it. */
@@ -147,16 +145,12 @@ async function leave(session: SharedSession): Promise<void> {
 
 async function send<Result>(task: SessionTask): Promise<Result> {
   turns ??= nativeTurns();
-  pool ??= new Piscina({
-    filename: join(packageRoot, 'dist', 'models', 'session-worker.js'),
-    minThreads: 1,
-    maxThreads: 1,
-    concurrentTasksPerWorker: 1,
-    // What the process was started with, such as --input-type, need not suit a thread.
-    execArgv: [],
-    workerData: { turns } satisfies SessionWorkerData,
-  });
   try {
+    pool ??= new ThreadPool('models/session-worker.js', {
+      minThreads: 1,
+      maxThreads: 1,
+      workerData: { turns } satisfies SessionWorkerData,
+    });
     return (await pool.run(task)) as Result;
   } catch (error) {
     throw new ModelError('inference', task.path, `${task.path}: ${(error as Error).message}`, {

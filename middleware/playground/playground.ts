@@ -6,10 +6,10 @@ import { basename, extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { Piscina } from 'piscina';
 import { decoderFolder, type FoundDecoder, type DecoderPlace } from '../../models/decoder/decoder-folder.js';
 import type { Precision } from '../../models/decoder/decoder-engine.js';
-import { packageRoot } from '../../models/package-root.js';
+import { packageFile } from '../../models/package-file.js';
+import { ThreadPool } from '../../models/thread-pool.js';
 import type { CheckpointDescription, PageModelTask } from './page-model-worker.js';
 import type { PageFile, PageModel } from './page-model.js';
 
@@ -17,8 +17,6 @@ export interface PlaygroundOptions extends DecoderPlace {
   /** Default `int8`. */
   readonly precision?: Precision | undefined;
 }
-
-const PAGE = join(packageRoot, 'middleware', 'playground', 'page', 'index.html');
 
 /** What of the package the page's modules import: these folders run in a browser too. */
 const MODULE = /^(?:kernels|kvreuse|models|settings|middleware\/playground\/page)\/(?:[\w-]+\/)*[\w-]+\.js$/;
@@ -40,7 +38,7 @@ const TYPES: Readonly<Record<string, string>> = {
 export class Playground {
   readonly #options: PlaygroundOptions;
   readonly #logger: Logger;
-  #pool: Piscina<PageModelTask, CheckpointDescription | Uint8Array | undefined> | undefined;
+  #pool: ThreadPool<PageModelTask, CheckpointDescription | Uint8Array | undefined> | undefined;
 
   /** @param logger gets what fails, of which the caller is told nothing */
   constructor(options: PlaygroundOptions, logger: Logger) {
@@ -115,31 +113,25 @@ export class Playground {
   }
 
   async #make(wanted: PageModelTask['wanted'], folder: string) {
-    if (!this.#pool) {
-      this.#pool = new Piscina({
-        filename: fileURLToPath(new URL('./page-model-worker.js', import.meta.url)),
-        minThreads: 0,
-        maxThreads: 1, // A graph of all layers at once takes memory.
-        idleTimeout: 10_000,
-        execArgv: [],
-      });
-      // A thread that dies takes its task with it, which is told so; without a listener it would take the process.
-      this.#pool.on('error', () => undefined);
-    }
+    this.#pool ??= new ThreadPool('middleware/playground/page-model-worker.js', {
+      minThreads: 0,
+      maxThreads: 1, // A graph of all layers at once takes memory.
+      idleTimeout: 10_000,
+    });
     return this.#pool.run({ folder, precision: this.#options.precision ?? 'int8', wanted });
   }
 }
 
 /** The page and what it is made of. */
 function fileAt(path: string): string | undefined {
-  if (path === '/') return PAGE;
+  if (path === '/') return packageFile('middleware', 'playground', 'page', 'index.html');
   const [, folder, name = ''] = /^\/(dist|packages)\/(.*)$/.exec(path) ?? [];
-  if (folder === 'packages') return packageFile(name);
-  return folder === 'dist' && MODULE.test(name) ? join(packageRoot, 'dist', name) : undefined;
+  if (folder === 'packages') return fileOfPackages(name);
+  return folder === 'dist' && MODULE.test(name) ? join(packageFile('dist'), name) : undefined;
 }
 
 /** @param path specifier, as in the page's import map, a slash, and a file of the entry's folder; none is the entry */
-function packageFile(path: string): string | undefined {
+function fileOfPackages(path: string): string | undefined {
   const specifier = PACKAGES.find((name) => path.startsWith(`${name}/`));
   if (specifier === undefined) return undefined;
   const file = path.slice(specifier.length + 1);

@@ -1,12 +1,11 @@
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { z } from 'zod';
 import { ConfigurationError } from '../../settings/configuration-error.js';
 import { validate } from '../../settings/validate.js';
 import { ModelError } from '../model-error.js';
 import { endNativeTurns, nativeTurns } from '../native-turn.js';
-import { packageRoot } from '../package-root.js';
+import { packageFile } from '../package-file.js';
 import { ModelRegistry } from '../registry.js';
 import type { Precision } from './decoder-engine.js';
 import { decoderFolder } from './decoder-folder.js';
@@ -396,7 +395,7 @@ export async function startDecoder(
     turns: nativeTurns(),
     reading,
   };
-  const worker = new Worker(join(packageRoot, 'dist', ...file.split('/')), {
+  const worker = new Worker(packageFile('dist', ...file.split('/')), {
     workerData: settings,
     // What the process was started with, such as --input-type, need not suit a thread.
     execArgv: [],

@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from 'node:child_process';
-import { join } from 'node:path';
-import { packageRoot } from '../package-root.js';
+import { packageFile } from '../package-file.js';
+
 interface Waiting<Result> {
   readonly resolve: (result: Result) => void;
   readonly reject: (reason: Error) => void;
@@ -20,7 +20,7 @@ export class TransformersProcess<Task extends object, Result> {
 
   /** @param file of the process, under dist/ */
   constructor(file: string) {
-    this.#child = fork(join(packageRoot, 'dist', ...file.split('/')), {
+    this.#child = fork(packageFile('dist', ...file.split('/')), {
       execArgv: [],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

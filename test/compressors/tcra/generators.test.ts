@@ -14,7 +14,7 @@ import {
   type SourceDocument,
   type SummaryGenerator,
 } from 'ragpress';
-import { packageRoot } from '../../../models/package-root.js';
+import { packageFile } from '../../../models/package-file.js';
 import { hasWeights } from '../../models/tiny-model.js';
 import { layOutSeq2seq } from '../../models/seq2seq-folder.js';
 
@@ -185,7 +185,9 @@ describe('an OpenAI-compatible endpoint', () => {
   });
 });
 
-const isInstalled = existsSync(join(packageRoot, 'node_modules', '@xenova', 'transformers', 'package.json'));
+const isInstalled = existsSync(
+  join(packageFile(), 'node_modules', '@xenova', 'transformers', 'package.json'),
+);
 
 describe.skipIf(!isInstalled)(
   'a model of text to text by Transformers.js (needs @xenova/transformers)',

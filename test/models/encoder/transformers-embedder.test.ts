@@ -21,14 +21,16 @@ import {
   TransformersEmbedder,
   type TransformersEmbedderOptions,
 } from '../../../models/encoder/transformers-embedder.js';
-import { packageRoot } from '../../../models/package-root.js';
+import { packageFile } from '../../../models/package-file.js';
 import { ModelRegistry } from '../../../models/registry.js';
 import { DenseRetriever } from '../../../retrievers/dense.js';
 import { ConfigurationError } from '../../../settings/configuration-error.js';
 import { hubServer } from '../hub-server.js';
 import { fixtures } from '../tiny-model.js';
 
-const isInstalled = existsSync(join(packageRoot, 'node_modules', '@xenova', 'transformers', 'package.json'));
+const isInstalled = existsSync(
+  join(packageFile(), 'node_modules', '@xenova', 'transformers', 'package.json'),
+);
 const GRAPH = 'onnx/model_quantized.onnx';
 
 let folder: string;
@@ -98,12 +100,12 @@ describe('options', () => {
 test('where the package is not installed, that is said with what to do', { timeout: 30_000 }, async () => {
   const home = mkdtempSync(join(tmpdir(), 'ragpress-bare-'));
   try {
-    cpSync(join(packageRoot, 'dist'), join(home, 'dist'), { recursive: true });
-    copyFileSync(join(packageRoot, 'package.json'), join(home, 'package.json'));
+    cpSync(packageFile('dist'), join(home, 'dist'), { recursive: true });
+    copyFileSync(packageFile('package.json'), join(home, 'package.json'));
     mkdirSync(join(home, 'node_modules'));
-    for (const name of readdirSync(join(packageRoot, 'node_modules')))
+    for (const name of readdirSync(join(packageFile(), 'node_modules')))
       if (name !== '@xenova')
-        symlinkSync(join(packageRoot, 'node_modules', name), join(home, 'node_modules', name));
+        symlinkSync(join(packageFile(), 'node_modules', name), join(home, 'node_modules', name));
     const script = `
       import { TransformersEmbedder } from './dist/retrievers/index.js';
       await TransformersEmbedder.load({ model: 'acme/tiny', localOnly: true }).catch((error) => {
@@ -300,7 +302,7 @@ describe.skipIf(!isInstalled)('with @xenova/transformers', () => {
       await (await load('acme/tiny')).embed(['the ferry']);`;
     const run = promisify(execFile);
     const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', script], {
-      cwd: packageRoot,
+      cwd: packageFile(),
     });
     expect(stdout + stderr).toBe('');
   });
