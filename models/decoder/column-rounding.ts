@@ -19,6 +19,9 @@ export type ZeroLevel = 0 | 128;
 /** What a file has of a matrix: numbers, or blocks of Q8_0. */
 type Source = 'numbers' | 'q8';
 
+/** Gives memory of so many bytes. */
+export type Room = (bytes: number) => Uint8Array<ArrayBuffer>;
+
 type Feeds = Readonly<Record<string, Tensor>>;
 
 /**
@@ -28,9 +31,8 @@ type Feeds = Readonly<Record<string, Tensor>>;
 export class ColumnRounding {
   readonly #zero: ZeroLevel;
   readonly #threads: number;
-  // What goes into a run and comes out of it: the same memory each time, so that a model is not there several times.
+  // What goes into a run: the same memory each time, so that a model is not there several times.
   #blocks = new ArrayBuffer(0);
-  #levels = new ArrayBuffer(0);
   readonly #sessions = new Map<Source, Promise<InferenceSession>>();
 
   /** @param zero the level that is to be 0 */
@@ -42,18 +44,21 @@ export class ColumnRounding {
   /**
    * @param parts matrices [outputs, inputs] with the same inputs, one below the other
    * @param factors what each input is multiplied with
-   * @returns levels that the next call overwrites
+   * @param room memory for the levels, a byte each
    */
-  async columns(parts: readonly Matrix[], factors?: Float32Array): Promise<ColumnWeights> {
+  async columns(
+    parts: readonly Matrix[],
+    factors?: Float32Array,
+    room: Room = (bytes) => new Uint8Array(bytes),
+  ): Promise<ColumnWeights> {
     const { inputs } = parts[0]!;
     const outputs = parts.reduce((sum, part) => sum + part.outputs, 0);
     const { source, feeds } = this.#read(parts, inputs, outputs);
     const session = await this.#session(source);
     const scales = new Float32Array(outputs);
     const size = inputs * outputs;
-    this.#levels = roomFor(size, this.#levels);
-    const levels =
-      this.#zero === 0 ? new Int8Array(this.#levels, 0, size) : new Uint8Array(this.#levels, 0, size);
+    const bytes = room(size);
+    const levels = this.#zero === 0 ? new Int8Array(bytes.buffer, bytes.byteOffset, size) : bytes;
     await session.run(
       { ...feeds, factors: new Tensor('float32', factors ?? new Float32Array(inputs).fill(1), [inputs]) },
       { scales: new Tensor('float32', scales, [outputs]), levels: new Tensor(levels, [inputs, outputs]) },
@@ -126,20 +131,18 @@ function roomFor(bytes: number, there: ArrayBuffer): ArrayBuffer {
 function roundingGraph(source: Source, zero: ZeroLevel): Uint8Array {
   const onnx = new OnnxGraph(21);
   const whole = (...values: number[]) => onnx.constant(BigInt64Array.from(values, BigInt), [values.length]);
-  const times = (a: string, b: string) => onnx.node('Mul', [a, b]);
   const reshape = (x: string, ...dims: number[]) => onnx.node('Reshape', [x, whole(...dims)]);
   onnx.input('factors', 'float32', ['inputs']);
-  let numbers: string;
-  if (source === 'numbers') {
-    onnx.input('numbers', 'float32', ['outputs', 'inputs']);
-    numbers = times('numbers', 'factors');
-  } else {
+  let unscaled = 'numbers';
+  if (source === 'numbers') onnx.input('numbers', 'float32', ['outputs', 'inputs']);
+  else {
     onnx.input('bytes', 'int8', ['outputs', 'blocks', Q8_BYTES]);
     onnx.input('steps', 'float32', ['outputs', 'blocks', 1]);
     const levels = onnx.node('Slice', ['bytes', whole(2), whole(Q8_BYTES), whole(2)]);
     const asFloats = onnx.node('Cast', [levels], { attributes: { to: DATA_TYPE.float32 } });
-    numbers = reshape(times(asFloats, times('steps', reshape('factors', -1, BLOCK))), 0, -1);
+    unscaled = reshape(onnx.node('Mul', [asFloats, 'steps']), 0, -1);
   }
+  const numbers = onnx.node('Mul', [unscaled, 'factors']);
   const over = (op: string) => onnx.node(op, [numbers, whole(1)], { attributes: { keepdims: 0 } });
   const largest = onnx.node('Max', [over('ReduceMax'), onnx.node('Neg', [over('ReduceMin')])]);
   onnx.nodes('Mul', [largest, onnx.constant(Float32Array.of(1 / 127), [])], { outputs: ['scales'] });

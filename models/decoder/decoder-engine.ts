@@ -259,13 +259,13 @@ export function weightsOf(
   const smoothing = (layer: number, name: Product) =>
     rounding && name !== 'output' ? checkpoint.smoothing(layer, name) : undefined;
   return {
-    async product(layer, name) {
+    async product(layer, name, room) {
       const matrices = PARTS[name].map((part) => checkpoint.matrix(layer, part));
       if (!rounding) {
         const fits = shape.inner % BLOCK === 0 && shape.width % BLOCK === 0;
         return precision === 'int8' && fits ? inBlocksOf(matrices) : transposed(matrices);
       }
-      const weights = await rounding.columns(matrices, smoothing(layer, name));
+      const weights = await rounding.columns(matrices, smoothing(layer, name), room);
       // What goes into `down` is divided where it comes from: the columns of `up`.
       const factors = name === 'gateUp' ? smoothing(layer, 'down') : undefined;
       factors?.forEach((factor, i) => (weights.scales[shape.inner + i]! /= factor));

@@ -1,4 +1,4 @@
-import type { ColumnWeights } from './column-rounding.js';
+import type { ColumnWeights, Room } from './column-rounding.js';
 import type { Device, LayerRange } from './engine.js';
 import { OnnxGraph } from './onnx-graph.js';
 import { BLOCK, type BlockWeights, type FloatWeights } from './quantise.js';
@@ -9,7 +9,8 @@ export type Product = 'qkv' | 'output' | 'gateUp' | 'down';
 
 /** What the graph is made from; matrices one at a time, so that no more need be in memory. */
 export interface GraphWeights {
-  product(layer: number, name: Product): Promise<ColumnWeights | BlockWeights | FloatWeights>;
+  /** @param room where levels of 8 bits a column may be put, for the graph to have them without a copy */
+  product(layer: number, name: Product, room: Room): Promise<ColumnWeights | BlockWeights | FloatWeights>;
   norm(layer: number, name: 'attention' | 'feedForward'): Float32Array;
   /** Of queries, keys and values, one after the other; undefined where the model has none. */
   bias(layer: number): Float32Array | undefined;
@@ -99,7 +100,7 @@ export async function decoderGraph(
   const scaled = (x: string, step: string | undefined) => (step === undefined ? x : times(x, step));
   /** A matrix product but for `step`, a number a row that it has still to be multiplied with. */
   const product = async (x: string, layer: number, name: Product) => {
-    const matrix = await weights.product(layer, name);
+    const matrix = await weights.product(layer, name, (bytes) => onnx.room(bytes));
     if (!('zero' in matrix)) return { y: plainProduct(onnx, x, matrix), step: undefined };
     const { inputs, outputs, levels, zero, scales } = matrix;
     const largest = onnx.node('ReduceMax', [onnx.node('Abs', [x]), last]);

@@ -99,7 +99,7 @@ export class OnnxGraph {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
-  /** Copies the data: its memory may be used again. */
+  /** Copies the data: its memory may be used again. What stands in `room` alone stays where it is. */
   constant(data: InitializerData, dims: readonly number[]): string {
     const name = this.#name('constant');
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -110,6 +110,12 @@ export class OnnxGraph {
       data: bytes.length > MOST_INSIDE ? this.#place(bytes) : bytes.slice(),
     });
     return name;
+  }
+
+  /** Memory for the next large constant, which it may be written to before it is one. */
+  room(bytes: number): Uint8Array<ArrayBuffer> {
+    if (this.#size + bytes > this.#weights.length) this.reserve(bytes + Math.floor(this.#size / 2));
+    return this.#weights.subarray(this.#size, this.#size + bytes);
   }
 
   /** Bytes of the large constants that are there. */
@@ -191,9 +197,8 @@ export class OnnxGraph {
   }
 
   #place(bytes: Uint8Array): { readonly offset: number; readonly length: number } {
-    if (this.#size + bytes.length > this.#weights.length)
-      this.reserve(bytes.length + Math.floor(this.#size / 2));
-    this.#weights.set(bytes, this.#size);
+    const room = this.room(bytes.length);
+    if (bytes.buffer !== room.buffer || bytes.byteOffset !== room.byteOffset) room.set(bytes);
     this.#size += bytes.length;
     return { offset: this.#size - bytes.length, length: bytes.length };
   }
