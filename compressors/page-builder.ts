@@ -1,3 +1,4 @@
+import { ENDING_LENGTH, isLine, leadInOf } from './lead-in.js';
 import { BLOCK, LAYOUTS, REGIONS, type Format, type Layout, type Page, type Region } from './page.js';
 import { indexTerms, isSpace } from './words.js';
 
@@ -15,6 +16,17 @@ export interface BlockOptions {
   /** White space is kept as it is. Default false. */
   readonly preformatted?: boolean;
 }
+
+interface Lead {
+  readonly block: number;
+  readonly isQuestion: boolean;
+  readonly region: Region;
+  /** To how many blocks more it leads in; to any number of items and rows that come next. */
+  readonly left: number;
+}
+
+/** Paragraphs of an answer, where the question stands above it as a heading would. */
+const ANSWER_PARAGRAPHS = 3;
 
 /** Builds a page block by block, in source order, collapsing white space and keeping every offset. */
 export class PageBuilder {
@@ -38,6 +50,8 @@ export class PageBuilder {
   #section = 0;
   #sectionLength = 0;
   #inLink = false;
+  /** The block that what follows is read with. */
+  #lead: Lead | undefined;
 
   constructor(format: Format, source: string) {
     this.#format = format;
@@ -62,8 +76,13 @@ export class PageBuilder {
     this.#firstSpan = this.#spans.length / 4;
   }
 
-  /** Closes the open block. Returns its index, or -1 where it had no text. */
-  close(): number {
+  /**
+   * Closes the open block. What leads in to the next, by a question, a colon or as a strong line, governs it, or the
+   * items or rows of it; a strong question the paragraphs of its answer.
+   * @param isStrong whether all of its text is set so
+   * @returns its index, or -1 where it had no text
+   */
+  close(isStrong = false): number {
     const options = this.#options;
     if (!options) return -1;
     this.#options = undefined;
@@ -88,7 +107,7 @@ export class PageBuilder {
       LAYOUTS.indexOf(layout.type),
       detail,
       extra,
-      options.governor ?? -1,
+      Math.max(options.governor ?? -1, this.#introduce(index, options, isStrong)),
       options.subtree ?? this.#sectionOf(layout, this.#length - this.#start),
       options.node ?? -1,
       linked,
@@ -96,6 +115,38 @@ export class PageBuilder {
     );
     this.#push('\n');
     return index;
+  }
+
+  /** @returns the block that leads in to this one, or -1; this one may lead in to the next */
+  #introduce(block: number, { layout, region = 'content' }: BlockOptions, isStrong: boolean): number {
+    const { type } = layout;
+    const length = this.#length - this.#start;
+    const isProse = type === 'paragraph' || type === 'item' || type === 'quote';
+    const ending = this.#ending(length);
+    const kind = isProse ? leadInOf(ending, length) : undefined;
+    const isQuestion = kind === 'question';
+    const lead = this.#lead;
+    const isOfList = type === 'item' || type === 'row';
+    const isLed =
+      lead !== undefined &&
+      type !== 'heading' &&
+      region === lead.region &&
+      (isOfList || lead.left > 0) &&
+      // One question is no answer to another, and a strong line ends one.
+      !(lead.isQuestion && (isQuestion || isStrong));
+    if (kind !== undefined || (isStrong && type === 'paragraph' && isLine(ending, length)))
+      this.#lead = { block, isQuestion, region, left: isQuestion && isStrong ? ANSWER_PARAGRAPHS : 1 };
+    else if (isLed && (isOfList || lead.left > 1)) this.#lead = { ...lead, left: lead.left - 1 };
+    else this.#lead = undefined;
+    return isLed ? lead.block : -1;
+  }
+
+  /** The last of the open block's text. */
+  #ending(length: number): string {
+    let ending = '';
+    for (let at = this.#text.length - 1; ending.length < Math.min(length, ENDING_LENGTH); at--)
+      ending = this.#text[at]! + ending;
+    return ending;
   }
 
   /** Whether the text that follows stands inside a link. */

@@ -182,16 +182,27 @@ function layoutOf(page: Page, block: number): Layout {
 /** More than this many blocks above one, in lists inside lists, say nothing more of it. */
 const MOST_GOVERNORS = 12;
 
-/** Up the chain to the nearest heading: what must stand beside a block for it to make sense. */
+/**
+ * Up the chain to the nearest heading, and the headings above that below the page's own: what must stand beside a block
+ * for it to make sense. "Added" says little without the version that it stands under.
+ */
 function governors(page: Page, block: number): readonly number[] {
-  const heading = LAYOUTS.indexOf('heading');
   const chain: number[] = [];
-  for (let at = block; blockField(page, at, 'layout') !== heading && chain.length < MOST_GOVERNORS;) {
-    at = blockField(page, at, 'governor');
-    if (at < 0) break;
+  if (isHeading(page, block)) return chain;
+  for (
+    let at = blockField(page, block, 'governor');
+    at >= 0 && chain.length < MOST_GOVERNORS;
+    at = blockField(page, at, 'governor')
+  ) {
+    if (chain.some((below) => isHeading(page, below)) && blockField(page, at, 'detail') === 1) break;
     chain.push(at);
   }
   return chain;
+}
+
+/** Whether a block is a heading. */
+export function isHeading(page: Page, block: number): boolean {
+  return LAYOUTS[blockField(page, block, 'layout')] === 'heading';
 }
 
 function termsBetween(page: Page, start: number, end: number): Uint32Array {

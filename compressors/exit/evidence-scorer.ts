@@ -6,6 +6,7 @@ import { combine } from './combination.js';
 import { FEATURES, sentenceFeatures, type Feature } from './features.js';
 import { lexicalScorer } from './lexical-scorer.js';
 import { pageSections, sectionScores, type PageSection } from './page-sections.js';
+import { raiseByStructure } from './raise-by-structure.js';
 import { rankRows } from './rank-rows.js';
 import { Readings } from './readings.js';
 import type { Judgement, SentenceScorer } from './sentence-scorer.js';
@@ -258,25 +259,29 @@ export class EvidenceScorer implements SentenceScorer {
     );
     const columns = combination.features.map((name) => features[name as Feature]);
     const threshold = this.#options.threshold ?? tau;
-    const scores = new Float64Array(units.length);
     const probabilities = new Float64Array(units.length);
     let best = 0;
     for (const [at, index] of indices.entries()) {
       if (at % 256 === 0) await context.breathe();
       if (!first.isRead(index)) continue;
+      const combined = combine(
+        combination,
+        columns.map((column) => column[at]!),
+      );
       // The encoder has read prose alone: of what a menu or a teaser says it thinks as highly.
-      const logit =
-        Math.log(placeWeights[index]!) +
-        combine(
-          combination,
-          columns.map((column) => column[at]!),
-        );
-      const probability = sigmoid(logit);
-      best = Math.max(best, probability);
-      probabilities[index] = probability;
-      if (context.budget === undefined) scores[index] = probability;
-      else if (probability >= NOTHING_SHARE * threshold)
-        scores[index] = sigmoid(logit - lengthExponent * Math.log(sentences[at]!.words));
+      probabilities[index] = sigmoid(combined + Math.log(placeWeights[index]!));
+      best = Math.max(best, probabilities[index]!);
+    }
+    raiseByStructure(units, probabilities, threshold);
+    const scores = Float64Array.from(probabilities);
+    if (context.budget !== undefined) {
+      for (const [at, index] of indices.entries()) {
+        const probability = probabilities[index]!;
+        scores[index] =
+          probability < NOTHING_SHARE * threshold
+            ? 0
+            : sigmoid(logit(probability) - lengthExponent * Math.log(sentences[at]!.words));
+      }
     }
     const unread = indices.filter((index) => !first.isRead(index) && units[index]!.text.trim() !== '').length;
     const limits = [
@@ -352,4 +357,8 @@ function wordsIn(text: string): number {
 
 function sigmoid(logit: number): number {
   return 1 / (1 + Math.exp(-logit));
+}
+
+function logit(probability: number): number {
+  return Math.log(probability / (1 - probability));
 }

@@ -1,6 +1,6 @@
 import { bm25 } from '../bm25.js';
 import type { StageContext, State, Unit } from '../contract.js';
-import { blockText, placeWeight } from '../unit.js';
+import { blockText, isHeading, placeWeight } from '../unit.js';
 import { indexTerms, joinTerms } from '../words.js';
 import { readableText } from './readable-text.js';
 
@@ -16,21 +16,22 @@ export interface PageSection {
   readonly terms: readonly Uint32Array[];
 }
 
-/** The units that an encoder can read, by document and nearest heading. */
+/** The units that an encoder can read, by document and nearest heading; where there is none, by what they hang on. */
 export function pageSections(state: State, units: readonly Unit[]): PageSection[] {
   const sections: PageSection[] = [];
   const byKey = new Map<string, { units: number[]; texts: string[]; terms: Uint32Array[] }>();
   for (const [index, unit] of units.entries()) {
     const page = state.pages[unit.document];
     if (!page || unit.layout.type === 'heading') continue;
-    const heading = unit.needs.at(-1) ?? -1;
-    const key = `${unit.document}:${heading}`;
+    const headings = unit.needs.filter((block) => isHeading(page, block)).reverse();
+    const above = headings.length > 0 ? headings : unit.needs.slice(-1);
+    const key = `${unit.document}:${above.at(-1) ?? -1}`;
     let members = byKey.get(key);
     if (!members) {
       members = { units: [], texts: [], terms: [] };
       byKey.set(key, members);
       const { title = page.title ?? '' } = state.documents[unit.document]!;
-      const parts = [title, heading < 0 ? '' : blockText(page, heading)].filter((part) => part !== '');
+      const parts = [title, ...above.map((block) => blockText(page, block))].filter((part) => part !== '');
       sections.push({ document: unit.document, title: [...new Set(parts)].join(' - '), ...members });
     }
     members.units.push(index);

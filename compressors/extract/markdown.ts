@@ -1,3 +1,4 @@
+import { isLine } from '../lead-in.js';
 import type { Layout } from '../page.js';
 import type { PageBuilder } from '../page-builder.js';
 import { addRunningText, isBlank, lineBetween, linesOf, type Line } from './lines.js';
@@ -15,6 +16,7 @@ const DEFINITION = /^\[(?!\^)[^\]\n]{1,999}\]:\s*\S+(?:\s+(?:"[^"]*"|'[^']*'|\([
 const FOOTNOTE = /^\[\^[^\]\n]{1,200}\]:/;
 const DELIMITER_CELL = /^:?-+:?$/;
 const FRONT_MATTER = /^[\w.-]+\s*:(?:\s|$)/;
+const STRONG = /^(\*\*|__)(?!\s)(?:(?!\1).)+\1:?$/;
 /** Elements that begin a block of HTML, and a line of nothing but tags (CommonMark 0.31 §4.6, kinds 6 and 7). */
 const HTML =
   /^<\/?(?:address|article|aside|blockquote|body|center|dd|details|dialog|div|dl|dt|fieldset|figcaption|figure|footer|form|h[1-6]|header|hr|html|iframe|li|main|nav|ol|p|section|summary|table|tbody|td|tfoot|th|thead|tr|ul)(?=[\s/>]|$)|^(?:<\/?[a-z][\w-]*(?:\s[^<>]*)?>\s*)+$|^<(?:script|style)\b/i;
@@ -59,7 +61,7 @@ class MarkdownReader {
   #heading = -1;
   /** Open list items, outermost first. */
   #items: Item[] = [];
-  /** A paragraph that leads into a list: it ends in a colon. */
+  /** A paragraph that leads into the list right below it: it ends in a colon, or is a line. */
   #lead = -1;
   #tables = 0;
 
@@ -395,9 +397,9 @@ class MarkdownReader {
       governor: this.#governor(),
     });
     write();
-    const block = this.#builder.close();
-    const leads = this.#items.length === 0 && this.#source[lines.at(-1)!.end - 1] === ':';
-    if (leads) this.#lead = block;
+    const text = this.#source.slice(first.text, lines.at(-1)!.end);
+    const block = this.#builder.close(lines.length === 1 && STRONG.test(text));
+    if (this.#items.length === 0 && (text.endsWith(':') || isLine(text, text.length))) this.#lead = block;
   }
 
   /** Whether the line at an index heads a table: a row of as many cells of dashes follows (GFM 0.29 §4.10). */

@@ -1,3 +1,4 @@
+import { isLine } from '../lead-in.js';
 import type { Layout, Region } from '../page.js';
 import type { PageBuilder } from '../page-builder.js';
 import type { Steps } from '../steps.js';
@@ -44,14 +45,13 @@ const LEFT_OUT: ReadonlyMap<string, string> = new Map([
 /** Elements that stand between the words around them like a word of their own. */
 const REPLACED = new Set('audio button canvas iframe img input object select svg textarea video'.split(' '));
 
+const STRONG = new Set(['b', 'strong']);
+
 /** Classes of what publishing tools set beside the text: links to a heading itself, edit links, marks of footnotes. */
 const MARKS = /(?:^|\s)(?:headerlink|header-anchor|anchorjs-link|mw-editsection|reference)(?:$|\s)/;
 
 /** Longer text is no mark, whatever its class. */
 const LONGEST_MARK = 32;
-
-/** A paragraph of at most this many code units that ends in no full stop is a line: it leads in to the list beside it. */
-const LONGEST_LEAD = 80;
 
 /** Lists inside lists are indented to this depth. */
 const DEEPEST_LIST = 9;
@@ -75,7 +75,7 @@ interface Frame {
   readonly layout: Layout;
   readonly governor: number;
   readonly preformatted: boolean;
-  /** The list item or definition around it, with its first block, -1 until there is one. */
+  /** The list item, definition or disclosure around it, with its first block, -1 until there is one. */
   readonly item: { block: number } | undefined;
   /** How many lists stand around it, and the innermost if it counts its items. */
   readonly lists: number;
@@ -135,12 +135,15 @@ class Walk {
   readonly #savedHeadings = new Map<number, number[]>();
   #tables = 0;
   #links = 0;
+  /** How many elements that set text strong are open. */
+  #strongs = 0;
   /** The block before, where it is a paragraph; -1 where it is none. */
   #paragraph = { block: -1, frame: ROOT_FRAME, hasColon: false, isLine: false };
-  /** The frame and layout of the open block, how much text it has, and the last of it. */
+  /** The frame and layout of the open block, how much text it has, how much of that is strong, and the last of it. */
   #open: Frame | undefined;
   #layout: Layout = PARAGRAPH;
   #length = 0;
+  #strong = 0;
   #last = '';
   #seam = TOUCHING;
   #breaks = 0;
@@ -267,6 +270,7 @@ class Walk {
       return;
     }
     if (name === 'a') this.#setLinks(this.#links + 1);
+    else if (STRONG.has(name)) this.#strongs++;
     if (!BLOCK_ELEMENTS.has(name)) {
       // Between `</b>` and `<i>` as between words; between a word and its index as there.
       if (this.#seam === AFTER_TAG && name !== 'sub' && name !== 'sup') this.#seam = BETWEEN_TAGS;
@@ -353,6 +357,9 @@ class Walk {
           governor: above.terms && above.terms.block >= 0 ? above.terms.block : above.governor,
           item: { block: -1 },
         };
+      case 'details':
+        // What it unfolds hangs on its summary.
+        return { ...base, item: { block: -1 } };
       case 'blockquote':
         return { ...base, layout: { type: 'quote' }, governor: this.#leadIn(element, above) };
       case 'pre':
@@ -403,6 +410,7 @@ class Walk {
   #leave(element: number): void {
     const name = this.#tree.names[element]!;
     if (name === 'a') this.#setLinks(Math.max(0, this.#links - 1));
+    else if (STRONG.has(name)) this.#strongs = Math.max(0, this.#strongs - 1);
     const frame = this.#stack.at(-1);
     if (frame?.element !== element) {
       if (!BLOCK_ELEMENTS.has(name)) this.#seam = name === 'wbr' ? TOUCHING : Math.max(this.#seam, AFTER_TAG);
@@ -449,6 +457,7 @@ class Walk {
     this.#last = text;
     this.#breaks = 0;
     this.#length += text.length;
+    if (this.#strongs > 0) this.#strong += text.length;
   }
 
   #preformatted(start: number, end: number, reference: string | undefined): void {
@@ -512,6 +521,7 @@ class Walk {
     this.#open = frame;
     this.#layout = layout;
     this.#length = 0;
+    this.#strong = 0;
     this.#last = '';
     this.#seam = TOUCHING;
     this.#breaks = 0;
@@ -525,7 +535,7 @@ class Walk {
     this.#open = undefined;
     this.#trailing = undefined;
     const layout = this.#layout;
-    const block = this.#builder.close();
+    const block = this.#builder.close(this.#strong === this.#length);
     if (frame.inRow) frame.table?.closeRow(block);
     if (block < 0) return;
     if (layout.type === 'heading') {
@@ -542,7 +552,7 @@ class Walk {
       block: layout.type === 'paragraph' ? block : -1,
       frame,
       hasColon: /[:：]\s*$/.test(this.#last),
-      isLine: this.#length <= LONGEST_LEAD && !/[.!?…。！？]\s*$/.test(this.#last),
+      isLine: isLine(this.#last, this.#length),
     };
   }
 

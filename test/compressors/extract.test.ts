@@ -36,7 +36,7 @@ describe('Markdown', () => {
       'heading 2: Fares',
       'paragraph: Two. <2>',
       'heading 3: C#',
-      'paragraph: Three. <4>',
+      'paragraph: Three. <4 2>',
       'heading 1: Ships',
       'paragraph: Four. #tag <6>',
     ]);
@@ -56,8 +56,8 @@ describe('Markdown', () => {
   test('a year that begins a line begins no list', () => {
     expect(blocks('It was hot in', '1986. What a year', 'for', '1. one', '2. two')).toEqual([
       'paragraph: It was hot in 1986. What a year for',
-      'item 01.: one',
-      'item 02.: two',
+      'item 01.: one <0>',
+      'item 02.: two <0>',
     ]);
   });
 
@@ -91,13 +91,72 @@ describe('Markdown', () => {
       'paragraph: Do this: <0>',
       'item 01.: Install it and wait. <1 0>',
       'paragraph: Then check: <2 1 0>',
-      'code sh:    ferry --version\n\n   ferry today <2 1 0>',
+      'code sh:    ferry --version\n\n   ferry today <3 2 1 0>',
       'item 1-: quick <2 1 0>',
       'item 2*: quicker <5 2 1 0>',
       'item 02.: Run it <1 0>',
       'paragraph: Done. <0>',
       'heading 2: More',
       'item 0+: last <9>',
+    ]);
+  });
+
+  test('a question, a bold line and a colon lead in to what comes next, a line to a list', () => {
+    expect(
+      blocks(
+        '# Help',
+        '**How do I join?**',
+        '',
+        'Ask at the desk.',
+        '',
+        'Bring a friend.',
+        '',
+        '**You need**',
+        '',
+        '1. a passport',
+        '2. a photograph',
+        '',
+        'Both are copied.',
+        '',
+        'Opening hours',
+        '- Monday',
+        '',
+        'Who is it for? Whom does it help?',
+        '',
+        '## What does it cost?',
+        'Is it dear?',
+        '',
+        'Not at all:',
+        '',
+        '> two euros',
+      ),
+    ).toEqual([
+      'heading 1: Help',
+      'paragraph: **How do I join?** <0>',
+      'paragraph: Ask at the desk. <1 0>',
+      'paragraph: Bring a friend. <1 0>',
+      'paragraph: **You need** <0>',
+      'item 01.: a passport <4 0>',
+      'item 02.: a photograph <4 0>',
+      'paragraph: Both are copied. <0>',
+      'paragraph: Opening hours <0>',
+      'item 0-: Monday <8 0>',
+      'paragraph: Who is it for? Whom does it help? <0>',
+      'heading 2: What does it cost?',
+      'paragraph: Is it dear? <11>',
+      'paragraph: Not at all: <12 11>',
+      'quote: two euros <13 12 11>',
+    ]);
+  });
+
+  test('one question does not lead in to another, nor a long paragraph that asks in passing', () => {
+    const long = `${'It has been asked before, and often. '.repeat(6)}Who knows?`;
+    expect(blocks('How old?', '', 'How dear?', '', 'Two euros.', '', long, '', 'Nobody.')).toEqual([
+      'paragraph: How old?',
+      'paragraph: How dear?',
+      'paragraph: Two euros. <1>',
+      `paragraph: ${long}`,
+      'paragraph: Nobody.',
     ]);
   });
 
@@ -186,8 +245,8 @@ describe('Markdown', () => {
       'quote: Note',
       'code sh: ls\n\n> cd',
       'quote: Deeper',
-      'item 0-: item',
-      'quote: in it <6>',
+      'item 0-: item <5>',
+      'quote: in it <6 5>',
       'paragraph: After.',
     ]);
   });
@@ -336,10 +395,10 @@ describe('text', () => {
   test('list items with their indented lines', () => {
     expect(blocks('Bring:', '- bread,', '  fresh', '- milk', '  * whole', '1) tea', 'and cups')).toEqual([
       'paragraph: Bring:',
-      'item 0-: bread, fresh',
-      'item 0-: milk',
-      'item 1*: whole',
-      'item 01): tea',
+      'item 0-: bread, fresh <0>',
+      'item 0-: milk <0>',
+      'item 1*: whole <0>',
+      'item 01): tea <0>',
       'paragraph: and cups',
     ]);
   });

@@ -34,7 +34,7 @@ We look for cooks.
 const harbour: SourceDocument = {
   id: 'harbour.txt',
   title: 'Harbour',
-  content: 'Dug in 1850. It silts up. Who runs the bicycle line in winter? Cranes came later.',
+  content: 'Dug in 1850. It silts up. Who runs the bicycle line in winter? Cranes came later. Two of them turn.',
 };
 const documents = [ferry, harbour];
 const query = 'What is the winter fare of a bicycle?';
@@ -69,7 +69,8 @@ describe('without a budget', () => {
     expect(errorOf(result)).toBeUndefined();
     expect(result.documents.map(({ id, content }) => [id, content])).toEqual([
       ['ferry.md', '# Ferry\n\nThe winter fare of a bicycle is low.'],
-      ['harbour.txt', 'Who runs the bicycle line in winter?'],
+      // What comes after a question may answer it.
+      ['harbour.txt', 'Who runs the bicycle line in winter? Cranes came later.'],
     ]);
     const below = result.decisions.filter(({ reason }) => reason === 'tiny-evidence@1: below 0.50');
     expect(below.length).toBeGreaterThan(5);

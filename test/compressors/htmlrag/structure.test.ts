@@ -291,7 +291,7 @@ describe('headings', () => {
       'paragraph: Old. <0>',
       'heading 2: Ships',
       'heading 3: Rowan',
-      'paragraph: Built in 1987. <3>',
+      'paragraph: Built in 1987. <3 2>',
       'heading 2: Fares',
       'paragraph: Low. <5>',
       'heading 1: Jobs',
@@ -358,13 +358,34 @@ describe('what else holds text', () => {
     ]);
   });
 
+  test('all that is folded hangs on its summary, and what comes next on a line that is bold', () => {
+    expect(
+      blocks(
+        '<details><summary>Dogs</summary><p>On a lead.</p><p>They pay half.</p></details><p>After.</p>' +
+          '<p><strong>Bicycles</strong></p><p>At the bow.</p><p><b>Cars</b> pay more.</p><p>By length.</p>' +
+          '<nav><p><b>Menu</b></p></nav><p>Elsewhere.</p>',
+      ),
+    ).toEqual([
+      'paragraph: Dogs',
+      'paragraph: On a lead. <0>',
+      'paragraph: They pay half. <0>',
+      'paragraph: After.',
+      'paragraph: Bicycles',
+      'paragraph: At the bow. <4>',
+      'paragraph: Cars pay more.',
+      'paragraph: By length.',
+      'paragraph: Menu',
+      'paragraph: Elsewhere.',
+    ]);
+  });
+
   test('details, text areas of layout and text by itself', () => {
     expect(
       blocks('Bare <i>text</i><details><summary>Dogs?</summary>Yes.</details>and <div>more</div> after'),
     ).toEqual([
       'paragraph: Bare text',
       'paragraph: Dogs?',
-      'paragraph: Yes.',
+      'paragraph: Yes. <1>',
       'paragraph: and',
       'paragraph: more',
       'paragraph: after',
