@@ -19,6 +19,7 @@ import { STANDING, TCRA_SETS, tcraLoss, type TcraLoss } from './eval-tcra.js';
 import { XRAG_CONTEXTS, xragFigures, type XragContext, type XragFigures } from './eval-xrag.js';
 import { KV_SPLITS } from './kv-questions.js';
 import { measurePolicies, openLab, policies, POLICY_SETS, printPolicies, recordGate } from './kvreuse.js';
+import { layoutFigures, type LayoutFigures } from './eval-layouts.js';
 import { PAGE_PRESETS, pageFigures, type PageFigures } from './eval-pages.js';
 import { reusePlot } from './reuse-plot.js';
 import { ANSWER_BUDGETS, presetAnswers, type PresetAnswers } from './eval-answers.js';
@@ -43,6 +44,7 @@ const USAGE = `npm run eval -- evidence FILE... --keep 0.3 [--json]    (FILE: ro
        npm run eval -- curves [--questions 500] [--summaries 6] [--record] [--json]
        npm run eval -- answers [--questions 500] [--all] [--json]
        npm run eval -- pages [--json]
+       npm run eval -- layouts [--json]
        npm run eval -- xrag [--questions 40] [--keep 0.1] [--projector FOLDER] [--json]`;
 
 const { positionals, values } = parseArgs({
@@ -342,6 +344,31 @@ async function pages(): Promise<void> {
   );
 }
 
+/** Prints how often the answer stands in what is kept of tables, lists, records and threads. */
+async function layouts(): Promise<void> {
+  const presets: Record<string, LayoutFigures[]> = {};
+  for (const preset of PAGE_PRESETS) presets[preset] = await layoutFigures(preset);
+  if (values.json) {
+    console.log(JSON.stringify({ presets }, null, 2));
+    return;
+  }
+  printTable(
+    'tables, lists, records and threads: all of the answer stands in the context',
+    ['preset', 'budget', 'questions', 'its document alone', 'among all'],
+    Object.entries(presets).flatMap(([preset, of]) =>
+      of.map(({ budget, questions, alone, amongAll }) => [
+        preset,
+        String(budget),
+        String(questions),
+        alone.toFixed(2),
+        amongAll.toFixed(2),
+      ]),
+    ),
+  );
+  for (const [preset, of] of Object.entries(presets))
+    console.log(`\n${preset}, missed alone at ${of.at(-1)!.budget}:\n${of.at(-1)!.missed.join('\n')}`);
+}
+
 /** Prints how often the reader is right where documents are embeddings, beside none and beside their text. */
 async function xrag(): Promise<void> {
   const [count, ratio] = [Number(values.questions ?? 40), Number(values.keep ?? 0.1)];
@@ -473,6 +500,7 @@ else if (what === 'summaries' && files.length === 0) await summaries();
 else if (what === 'curves' && files.length === 0) await curves();
 else if (what === 'answers' && files.length === 0) await answers();
 else if (what === 'pages' && files.length === 0) await pages();
+else if (what === 'layouts' && files.length === 0) await layouts();
 else if (what === 'xrag' && files.length === 0) await xrag();
 else if (what === 'kvreuse' && files.length === 0) await kvreuse();
 else if (what === 'evidence') await evidence(files);
