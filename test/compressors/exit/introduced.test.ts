@@ -26,7 +26,7 @@ interface Case {
   readonly answers: readonly string[];
 }
 
-/** No answer has a word of its question: only what stands before it tells that it is one. */
+/** Answers that say little of their question by themselves: what stands before them tells that they are answers. */
 const cases: Case[] = [
   {
     what: 'items of a list after a colon',
@@ -75,6 +75,28 @@ const cases: Case[] = [
     content: plain('# Library', '**Requirements**', '- a passport\n- two photographs', 'Bring both.'),
     query: 'What are the requirements?',
     answers: ['a passport', 'two photographs'],
+  },
+  {
+    what: 'all of a short list under its heading',
+    content: html(
+      '<h2>Ingredients</h2><ul><li>3 leeks</li><li>400 g potatoes</li><li>1 l stock</li><li>nutmeg</li></ul>',
+    ),
+    query: 'Which ingredients are needed for the soup?',
+    answers: ['3 leeks', '400 g potatoes', '1 l stock', 'nutmeg'],
+  },
+  {
+    what: 'the version that "Added" stands under',
+    content: plain(
+      '# Changes',
+      '## 3.1.0',
+      '### Added',
+      '- Login by two factors',
+      '## 3.0.0',
+      '### Added',
+      '- Maps',
+    ),
+    query: 'In which version was login by two factors added?',
+    answers: ['3.1.0', 'Login by two factors'],
   },
   {
     what: 'lines of a record of questions',
