@@ -270,7 +270,7 @@ export class EvidenceScorer implements SentenceScorer {
       );
       // The encoder has read prose alone: of what a menu or a teaser says it thinks as highly.
       probabilities[index] = sigmoid(combined + Math.log(placeWeights[index]!));
-      best = Math.max(best, probabilities[index]!);
+      best = Math.max(best, probabilities[index]);
     }
     raiseByStructure(units, probabilities, threshold);
     const scores = Float64Array.from(probabilities);

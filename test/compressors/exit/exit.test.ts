@@ -34,7 +34,8 @@ We look for cooks.
 const harbour: SourceDocument = {
   id: 'harbour.txt',
   title: 'Harbour',
-  content: 'Dug in 1850. It silts up. Who runs the bicycle line in winter? Cranes came later. Two of them turn.',
+  content:
+    'Dug in 1850. It silts up. Who runs the bicycle line in winter? Cranes came later. Two of them turn.',
 };
 const documents = [ferry, harbour];
 const query = 'What is the winter fare of a bicycle?';
