@@ -9,11 +9,12 @@ let root: string | undefined;
 /**
  * A file or folder of this package, by its path in it, whether ragpress runs from source or as built. In a bundle, which
  * has its code without its weights and threads, one of the package that is installed beside the bundle.
+ * @param path with slashes; default the package's own folder
  * @throws Error in a bundle where none is, and for a file that is not there
  */
-export function packageFile(...path: readonly string[]): string {
+export function packageFile(path = ''): string {
   root ??= packageRoot();
-  const file = join(root, ...path);
+  const file = join(root, path);
   if (existsSync(file)) return file;
   throw new Error(
     `ragpress has no ${file}: that copy of it is not whole (in a checkout: npm run build; Next.js, standalone: ` +

@@ -102,7 +102,7 @@ export class ModelRegistry {
     this.#cache = join(this.cacheFolder, 'models');
     const places: { place: ModelPlace; path: string }[] = [{ place: 'cache', path: this.#cache }];
     try {
-      places.unshift({ place: 'package', path: packageFile('models', 'weights') });
+      places.unshift({ place: 'package', path: packageFile('models/weights') });
     } catch (error) {
       this.#noPackage = (error as Error).message;
     }

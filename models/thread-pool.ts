@@ -21,7 +21,7 @@ export class ThreadPool<Task, Result> {
    * @throws Error where it is not there, as in a bundle that has no package beside it
    */
   constructor(file: string, { minThreads, maxThreads, idleTimeout, workerData }: ThreadPoolOptions) {
-    this.#filename = packageFile('dist', ...file.split('/'));
+    this.#filename = packageFile(`dist/${file}`);
     // From the package: what Piscina's threads run is a file beside it, which no bundle has.
     const { Piscina } = modules.createRequire(packageFile('package.json'))(
       'piscina',

@@ -124,7 +124,7 @@ export class Playground {
 
 /** The page and what it is made of. */
 function fileAt(path: string): string | undefined {
-  if (path === '/') return packageFile('middleware', 'playground', 'page', 'index.html');
+  if (path === '/') return packageFile('middleware/playground/page/index.html');
   const [, folder, name = ''] = /^\/(dist|packages)\/(.*)$/.exec(path) ?? [];
   if (folder === 'packages') return fileOfPackages(name);
   return folder === 'dist' && MODULE.test(name) ? join(packageFile('dist'), name) : undefined;

@@ -395,7 +395,7 @@ export async function startDecoder(
     turns: nativeTurns(),
     reading,
   };
-  const worker = new Worker(packageFile('dist', ...file.split('/')), {
+  const worker = new Worker(packageFile(`dist/${file}`), {
     workerData: settings,
     // What the process was started with, such as --input-type, need not suit a thread.
     execArgv: [],

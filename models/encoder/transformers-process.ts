@@ -20,7 +20,7 @@ export class TransformersProcess<Task extends object, Result> {
 
   /** @param file of the process, under dist/ */
   constructor(file: string) {
-    this.#child = fork(packageFile('dist', ...file.split('/')), {
+    this.#child = fork(packageFile(`dist/${file}`), {
       execArgv: [],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
